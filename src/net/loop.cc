@@ -1,0 +1,148 @@
+#include "net/loop.hh"
+
+#include "net/clock.hh"
+#include "net/error.hh"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+
+namespace holdfast {
+
+namespace {
+
+constexpr int events_per_turn = 256; // enough to be fair, few enough that timers are looked at often
+
+int milliseconds_until( Time deadline, Time now )
+{
+  if ( deadline <= now ) {
+    return 0;
+  }
+  const auto wait = std::min<Duration>( deadline - now, std::chrono::hours { 1 } );
+  return static_cast<int>( std::chrono::ceil<std::chrono::milliseconds>( wait ).count() );
+}
+
+} // namespace
+
+Watcher::~Watcher()
+{
+  if ( loop_ != nullptr ) {
+    loop_->unwatch( *this );
+  }
+}
+
+Loop::Loop() : epoll_( ::epoll_create1( EPOLL_CLOEXEC ) ), now_( read_clock() )
+{
+  if ( not epoll_ ) {
+    fail( "epoll_create1" );
+  }
+}
+
+void Loop::watch( Watcher& watcher, int fd )
+{
+  assert( watcher.loop_ == nullptr and fd >= 0 );
+  epoll_event event {};
+  event.data.ptr = &watcher;
+  if ( ::epoll_ctl( epoll_.get(), EPOLL_CTL_ADD, fd, &event ) != 0 ) {
+    fail( "epoll_ctl" ); // ENOMEM or fs.epoll.max_user_watches: there is no way to go on with this descriptor
+  }
+  watcher.loop_ = this;
+  watcher.fd_ = fd;
+  watcher.registered_ = 0;
+  watcher.muted_ = false;
+  touch( watcher );
+}
+
+void Loop::unwatch( Watcher& watcher )
+{
+  if ( watcher.loop_ == nullptr ) {
+    return;
+  }
+  if ( not watcher.muted_ ) {
+    ::epoll_ctl( epoll_.get(), EPOLL_CTL_DEL, watcher.fd_, nullptr );
+  }
+  if ( watcher.touched_ ) {
+    std::erase( touched_, &watcher );
+  }
+  std::replace( pending_.begin(), pending_.end(), &watcher, static_cast<Watcher*>( nullptr ) );
+  watcher.loop_ = nullptr;
+  watcher.fd_ = -1;
+  watcher.touched_ = false;
+}
+
+void Loop::touch( Watcher& watcher )
+{
+  if ( watcher.loop_ == nullptr or watcher.touched_ ) {
+    return;
+  }
+  watcher.touched_ = true;
+  touched_.push_back( &watcher );
+}
+
+void Loop::mute( Watcher& watcher )
+{
+  if ( watcher.loop_ == nullptr or watcher.muted_ ) {
+    return;
+  }
+  ::epoll_ctl( epoll_.get(), EPOLL_CTL_DEL, watcher.fd_, nullptr );
+  watcher.muted_ = true;
+  watcher.registered_ = 0;
+}
+
+void Loop::settle( Watcher& watcher )
+{
+  watcher.touched_ = false;
+  const std::uint32_t wanted = watcher.interest();
+  if ( wanted == watcher.registered_ ) {
+    return;
+  }
+  epoll_event event {};
+  event.events = wanted;
+  event.data.ptr = &watcher;
+  const int operation = watcher.muted_ ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  if ( ::epoll_ctl( epoll_.get(), operation, watcher.fd_, &event ) != 0 ) {
+    fail( "epoll_ctl" );
+  }
+  watcher.muted_ = false;
+  watcher.registered_ = wanted;
+}
+
+void Loop::settle()
+{
+  for ( Watcher* watcher : touched_ ) {
+    settle( *watcher );
+  }
+  touched_.clear();
+}
+
+void Loop::wait( Time deadline )
+{
+  settle();
+  now_ = read_clock();
+  std::array<epoll_event, events_per_turn> events;
+  const int count
+    = ::epoll_wait( epoll_.get(), events.data(), events_per_turn, milliseconds_until( deadline, now_ ) );
+  if ( count < 0 and errno != EINTR ) {
+    fail( "epoll_wait" );
+  }
+  now_ = read_clock();
+
+  // A watcher may destroy another one whose event is still to come: those are found here, by position, as gone.
+  pending_.clear();
+  for ( int i = 0; i < count; ++i ) {
+    pending_.push_back( static_cast<Watcher*>( events[static_cast<std::size_t>( i )].data.ptr ) );
+  }
+  for ( std::size_t i = 0; i < pending_.size(); ++i ) {
+    Watcher* const watcher = pending_[i];
+    if ( watcher == nullptr ) {
+      continue;
+    }
+    touch( *watcher );
+    watcher->ready( events[i].events );
+  }
+  pending_.clear();
+}
+
+} // namespace holdfast

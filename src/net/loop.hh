@@ -1,0 +1,75 @@
+#pragma once
+
+#include "core/time.hh"
+#include "net/fd.hh"
+
+#include <cstdint>
+#include <vector>
+
+namespace holdfast {
+
+class Loop;
+
+// Somebody who waits for a descriptor. What he waits for is derived from his state: `interest` is asked again after
+// every turn in which he was touched, and nobody arms or disarms anything.
+//
+// A watcher registers itself with watch() and is unregistered by its destructor, which must come before the
+// descriptor is closed: declare the Fd before the Watcher's registration ends, or call unwatch() first.
+class Watcher
+{
+public:
+  Watcher() = default;
+  Watcher( const Watcher& ) = delete;
+  Watcher& operator=( const Watcher& ) = delete;
+  virtual ~Watcher();
+
+  // Which of EPOLLIN and EPOLLOUT would help now. Errors and hang-ups are always reported (epoll_ctl(2)).
+  [[nodiscard]] virtual std::uint32_t interest() const = 0;
+  // The descriptor is ready for `events` (EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP). May destroy this watcher or
+  // others.
+  virtual void ready( std::uint32_t events ) = 0;
+
+private:
+  friend class Loop;
+  Loop* loop_ = nullptr;
+  int fd_ = -1;
+  std::uint32_t registered_ = 0; // what epoll was last told
+  bool muted_ = false;           // taken out of epoll while it waits for nothing, see Loop::mute
+  bool touched_ = false;
+};
+
+// The event loop: level-triggered epoll(7), one thread. Owns only its epoll descriptor.
+//
+//   while ( running ) { loop.wait( deadline ); ... decide and act ...; }
+//
+// The clock is read once per turn, after waiting: now() is the same for everything that happens in a turn.
+class Loop
+{
+public:
+  Loop();
+
+  void watch( Watcher& watcher, int fd );
+  void unwatch( Watcher& watcher );
+  // The watcher's state changed: ask for its interest before the next wait.
+  void touch( Watcher& watcher );
+  // A hang-up was reported that the watcher cannot act upon yet (unread bytes, no room for them). Without this,
+  // epoll would report it again at once, for ever. Heard again when its interest is no longer nothing.
+  void mute( Watcher& watcher );
+
+  // Waits for events until `deadline` at most (rounded up to a millisecond, so that a deadline is never early),
+  // tells the watchers, and comes back.
+  void wait( Time deadline );
+
+  [[nodiscard]] Time now() const { return now_; }
+
+private:
+  void settle();
+  void settle( Watcher& watcher );
+
+  Fd epoll_;
+  Time now_;
+  std::vector<Watcher*> touched_ {};
+  std::vector<Watcher*> pending_ {}; // the watchers of the events under way; cleared by position when they leave
+};
+
+} // namespace holdfast

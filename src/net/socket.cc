@@ -1,0 +1,300 @@
+#include "net/socket.hh"
+
+#include "net/error.hh"
+
+#include <fmt/format.h>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include <array>
+#include <charconv>
+#include <cstring>
+
+namespace holdfast {
+
+namespace {
+
+void set_option( int fd, int level, int name, int value )
+{
+  // Every option set here only tunes; a kernel that lacks one serves just as correctly.
+  ::setsockopt( fd, level, name, &value, sizeof value );
+}
+
+Transfer transferred( ssize_t n, bool receiving )
+{
+  if ( n > 0 ) {
+    return { .kind = Transfer::Kind::moved, .count = static_cast<std::size_t>( n ) };
+  }
+  if ( n == 0 ) {
+    return { .kind = receiving ? Transfer::Kind::ended : Transfer::Kind::would_block };
+  }
+  if ( errno == EAGAIN or errno == EWOULDBLOCK ) {
+    return { .kind = Transfer::Kind::would_block };
+  }
+  return { .kind = Transfer::Kind::failed, .error = errno };
+}
+
+Address address_of( int fd, int ( *ask )( int, sockaddr*, socklen_t* ) )
+{
+  Address address;
+  address.length = sizeof address.storage;
+  if ( ask( fd, address.raw(), &address.length ) != 0 ) {
+    return {};
+  }
+  return address;
+}
+
+Address any_address( int family, std::uint16_t port )
+{
+  Address address;
+  if ( family == AF_INET6 ) {
+    sockaddr_in6 in {};
+    in.sin6_family = AF_INET6;
+    in.sin6_port = htons( port );
+    std::memcpy( &address.storage, &in, sizeof in );
+    address.length = sizeof in;
+  } else {
+    sockaddr_in in {};
+    in.sin_family = AF_INET;
+    in.sin_port = htons( port );
+    std::memcpy( &address.storage, &in, sizeof in );
+    address.length = sizeof in;
+  }
+  return address;
+}
+
+// The text of an errno in `error`, or a listening socket.
+Fd try_listen( const Address& address, bool both_families, int& error )
+{
+  Fd fd { ::socket( address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0 ) };
+  if ( not fd ) {
+    error = errno;
+    return {};
+  }
+  set_option( fd.get(), SOL_SOCKET, SO_REUSEADDR, 1 );
+  if ( address.family() == AF_INET6 ) {
+    set_option( fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, both_families ? 0 : 1 );
+  }
+  if ( ::bind( fd.get(), address.raw(), address.length ) != 0 or ::listen( fd.get(), SOMAXCONN ) != 0 ) {
+    error = errno;
+    return {};
+  }
+  error = 0;
+  return fd;
+}
+
+} // namespace
+
+std::string Address::text() const
+{
+  std::array<char, INET6_ADDRSTRLEN> digits {};
+  if ( storage.ss_family == AF_INET ) {
+    sockaddr_in in {};
+    std::memcpy( &in, &storage, sizeof in );
+    ::inet_ntop( AF_INET, &in.sin_addr, digits.data(), digits.size() );
+    return fmt::format( "{}:{}", digits.data(), ntohs( in.sin_port ) );
+  }
+  if ( storage.ss_family == AF_INET6 ) {
+    sockaddr_in6 in {};
+    std::memcpy( &in, &storage, sizeof in );
+    if ( IN6_IS_ADDR_V4MAPPED( &in.sin6_addr ) ) {
+      ::inet_ntop( AF_INET, &in.sin6_addr.s6_addr[12], digits.data(), digits.size() );
+      return fmt::format( "{}:{}", digits.data(), ntohs( in.sin6_port ) );
+    }
+    ::inet_ntop( AF_INET6, &in.sin6_addr, digits.data(), digits.size() );
+    return fmt::format( "[{}]:{}", digits.data(), ntohs( in.sin6_port ) );
+  }
+  return "an unknown address";
+}
+
+std::optional<Address> literal_address( std::string_view host, std::uint16_t port )
+{
+  if ( host.size() >= 2 and host.front() == '[' and host.back() == ']' ) {
+    host = host.substr( 1, host.size() - 2 );
+  }
+  const std::string name { host };
+  const std::string service = std::to_string( port );
+  addrinfo hints {};
+  hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
+  hints.ai_socktype = SOCK_STREAM;
+  addrinfo* found = nullptr;
+  if ( name.empty() or ::getaddrinfo( name.c_str(), service.c_str(), &hints, &found ) != 0 ) {
+    return std::nullopt;
+  }
+  Address address;
+  std::memcpy( &address.storage, found->ai_addr, found->ai_addrlen );
+  address.length = found->ai_addrlen;
+  ::freeaddrinfo( found );
+  return address;
+}
+
+Transfer receive( int fd, std::span<const iovec> into )
+{
+  msghdr message {};
+  message.msg_iov = const_cast<iovec*>( into.data() ); // recvmsg(2) does not write to it
+  message.msg_iovlen = into.size();
+  ssize_t n = 0;
+  do {
+    n = ::recvmsg( fd, &message, MSG_DONTWAIT );
+  } while ( n < 0 and errno == EINTR );
+  return transferred( n, true );
+}
+
+Transfer receive( int fd, std::span<std::byte> into )
+{
+  const iovec one { into.data(), into.size() };
+  return receive( fd, std::span { &one, 1 } );
+}
+
+Transfer send( int fd, std::span<const iovec> from )
+{
+  msghdr message {};
+  message.msg_iov = const_cast<iovec*>( from.data() ); // sendmsg(2) does not write to it
+  message.msg_iovlen = from.size();
+  ssize_t n = 0;
+  do {
+    n = ::sendmsg( fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL );
+  } while ( n < 0 and errno == EINTR );
+  return transferred( n, false );
+}
+
+Transfer send( int fd, std::span<const std::byte> from )
+{
+  const iovec one { const_cast<std::byte*>( from.data() ), from.size() };
+  return send( fd, std::span { &one, 1 } );
+}
+
+Fd listen_on( const Address& address )
+{
+  int error = 0;
+  Fd fd = try_listen( address, false, error );
+  if ( not fd ) {
+    fail( fmt::format( "cannot listen on {}", address.text() ), error );
+  }
+  return fd;
+}
+
+std::vector<Fd> listen_for( std::string_view host, std::uint16_t port )
+{
+  std::vector<Fd> listeners;
+  if ( host.empty() or host == "*" ) {
+    int error = 0;
+    Fd fd = try_listen( any_address( AF_INET6, port ), true, error );
+    if ( not fd and ( error == EAFNOSUPPORT or error == EADDRNOTAVAIL ) ) { // a machine without IPv6
+      fd = try_listen( any_address( AF_INET, port ), false, error );
+    }
+    if ( not fd ) {
+      fail( fmt::format( "cannot listen on port {}", port ), error );
+    }
+    listeners.push_back( std::move( fd ) );
+    return listeners;
+  }
+  const auto address = literal_address( host, port );
+  if ( not address ) {
+    throw StartupError(
+      fmt::format( "cannot listen on '{}': not an IPv4 or IPv6 address (use * for every address)", host ) );
+  }
+  listeners.push_back( listen_on( *address ) );
+  return listeners;
+}
+
+Accepted accept_from( int listener )
+{
+  for ( ;; ) {
+    Accepted accepted;
+    accepted.peer.length = sizeof accepted.peer.storage;
+    accepted.fd
+      = Fd { ::accept4( listener, accepted.peer.raw(), &accepted.peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC ) };
+    if ( accepted.fd ) {
+      return accepted;
+    }
+    if ( errno == EAGAIN or errno == EWOULDBLOCK ) {
+      return {};
+    }
+    // accept(2): errors of the new connection itself are reported here; the next one may be fine.
+    if ( errno == EINTR or is_networks_mood( errno ) ) {
+      continue;
+    }
+    return { .exhausted = true, .error = errno }; // EMFILE, ENFILE, ENOBUFS, ENOMEM
+  }
+}
+
+Connecting connect_to( const Address& address )
+{
+  Fd fd { ::socket( address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0 ) };
+  if ( not fd ) {
+    return { .error = errno };
+  }
+  if ( ::connect( fd.get(), address.raw(), address.length ) != 0 and errno != EINPROGRESS and errno != EINTR ) {
+    return { .error = errno };
+  }
+  return { .fd = std::move( fd ) };
+}
+
+int pending_error( int fd )
+{
+  int error = 0;
+  socklen_t length = sizeof error;
+  if ( ::getsockopt( fd, SOL_SOCKET, SO_ERROR, &error, &length ) != 0 ) {
+    return errno;
+  }
+  return error;
+}
+
+void prepare_leg( int fd )
+{
+  set_option( fd, IPPROTO_TCP, TCP_NODELAY, 1 );
+  set_option( fd, SOL_SOCKET, SO_OOBINLINE, 1 );
+  set_option( fd, SOL_SOCKET, SO_KEEPALIVE, 1 );
+}
+
+void prepare_link( int fd, int unsent )
+{
+  set_option( fd, IPPROTO_TCP, TCP_NODELAY, 1 );
+  set_option( fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, unsent );
+}
+
+void close_with_reset( Fd& fd )
+{
+  const linger at_once { .l_onoff = 1, .l_linger = 0 };
+  ::setsockopt( fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once );
+  fd.reset();
+}
+
+Address local_address( int fd )
+{
+  return address_of( fd, ::getsockname );
+}
+
+Address peer_address( int fd )
+{
+  return address_of( fd, ::getpeername );
+}
+
+std::optional<HostPort> parse_host_port( std::string_view text )
+{
+  const auto colon = text.rfind( ':' );
+  if ( colon == std::string_view::npos or colon == 0 ) {
+    return std::nullopt;
+  }
+  std::string_view host = text.substr( 0, colon );
+  const std::string_view digits = text.substr( colon + 1 );
+  if ( host.size() >= 2 and host.front() == '[' and host.back() == ']' ) {
+    host = host.substr( 1, host.size() - 2 );
+  } else if ( host.find( ':' ) != std::string_view::npos ) {
+    return std::nullopt; // an IPv6 address needs [], or the port cannot be told from it
+  }
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars( digits.data(), digits.data() + digits.size(), port );
+  if ( error != std::errc {} or end != digits.data() + digits.size() or port == 0 or host.empty() ) {
+    return std::nullopt;
+  }
+  return HostPort { std::string { host }, port };
+}
+
+} // namespace holdfast

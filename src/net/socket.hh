@@ -1,0 +1,111 @@
+#pragma once
+
+#include "net/fd.hh"
+
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace holdfast {
+
+// An IPv4 or IPv6 address with a port: a value.
+struct Address
+{
+  sockaddr_storage storage {};
+  socklen_t length = 0;
+
+  [[nodiscard]] const sockaddr* raw() const { return reinterpret_cast<const sockaddr*>( &storage ); }
+  [[nodiscard]] sockaddr* raw() { return reinterpret_cast<sockaddr*>( &storage ); }
+  [[nodiscard]] int family() const { return storage.ss_family; }
+  // "192.0.2.1:23" or "[2001:db8::1]:23"; IPv4 inside IPv6 is written as IPv4.
+  [[nodiscard]] std::string text() const;
+};
+
+// A literal IPv4 or IPv6 address (with or without [] and %interface); nothing when it is a name.
+[[nodiscard]] std::optional<Address> literal_address( std::string_view host, std::uint16_t port );
+
+// What one recv or send came to.
+struct Transfer
+{
+  enum class Kind
+  {
+    moved,       // `count` > 0 bytes
+    would_block, // nothing now
+    ended,       // receiving only: the peer ended its stream
+    failed       // `error` is the errno; the socket is dead
+  };
+  Kind kind = Kind::would_block;
+  std::size_t count = 0;
+  int error = 0;
+};
+
+// recvmsg and sendmsg on a non-blocking socket, EINTR tried again. Sending never raises SIGPIPE.
+[[nodiscard]] Transfer receive( int fd, std::span<const iovec> into );
+[[nodiscard]] Transfer receive( int fd, std::span<std::byte> into );
+[[nodiscard]] Transfer send( int fd, std::span<const iovec> from );
+[[nodiscard]] Transfer send( int fd, std::span<const std::byte> from );
+
+// A listening, non-blocking TCP socket with SO_REUSEADDR. Throws StartupError: "cannot listen on ...: reason".
+[[nodiscard]] Fd listen_on( const Address& address );
+
+// Listening sockets for what a person calls `host`: an address literal, or "*" / "" for every address of both
+// families (one socket if IPv6 is there, else IPv4 alone). Port 0 lets the kernel choose. Throws StartupError.
+[[nodiscard]] std::vector<Fd> listen_for( std::string_view host, std::uint16_t port );
+
+// What accept4 came to: a non-blocking socket with its peer, nothing more to accept, or no descriptor or memory
+// left
+// (`exhausted`: do not try again at once, the connection is still queued and would be reported again and again).
+// Connections that died in the queue are skipped.
+struct Accepted
+{
+  Fd fd {};
+  Address peer {};
+  bool exhausted = false;
+  int error = 0;
+};
+[[nodiscard]] Accepted accept_from( int listener );
+
+// A non-blocking socket with a connect under way (or done: then it is writable at once).
+// On failure `fd` is none and `error` the errno.
+struct Connecting
+{
+  Fd fd {};
+  int error = 0;
+};
+[[nodiscard]] Connecting connect_to( const Address& address );
+
+// The outcome of a connect once the socket is writable, and any pending error otherwise; 0 is success. Reading
+// clears it (SO_ERROR, socket(7)).
+[[nodiscard]] int pending_error( int fd );
+
+// For the sockets of app and target: no delay for small writes (TCP_NODELAY), urgent bytes stay in the stream
+// (SO_OOBINLINE: telnet sends them; without it recv would skip the byte), dead remote peers are noticed
+// (SO_KEEPALIVE).
+void prepare_leg( int fd );
+
+// For links: no delay, and at most `unsent` bytes waiting in the kernel that have not been sent yet
+// (TCP_NOTSENT_LOWAT, tcp(7)), so that a heartbeat or a keystroke does not queue behind megabytes.
+void prepare_link( int fd, int unsent );
+
+// A close that the peer sees as a reset (SO_LINGER 0, socket(7)).
+void close_with_reset( Fd& fd );
+
+[[nodiscard]] Address local_address( int fd );
+[[nodiscard]] Address peer_address( int fd );
+
+// "HOST:PORT", "[IPv6]:PORT" taken apart; nothing when it is not of that form or the port not in 1..65535.
+struct HostPort
+{
+  std::string host {};
+  std::uint16_t port = 0;
+};
+[[nodiscard]] std::optional<HostPort> parse_host_port( std::string_view text );
+
+} // namespace holdfast
