@@ -1,0 +1,66 @@
+# A thin front for CMake: every target is a few commands that you could type yourself. `make help` lists them.
+#
+# Missing Debian packages are installed by scripts/deps.sh, which says what it installs and asks nothing.
+# HOLDFAST_DEPS=no leaves packages alone.
+
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+NET_JOBS ?= 4
+PROGRAMS := client server cproxy sproxy
+SOURCES = $(shell git ls-files '*.cc' '*.hh')
+
+.DEFAULT_GOAL := release
+.PHONY: help release demo test bench report install clean dev tidy format coverage
+
+help:           ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+release:        ## build ./client ./server ./cproxy ./sproxy (this is what plain `make` does)
+	@scripts/deps.sh build
+	@test -f build/release/build.ninja || cmake --preset release -DHOLDFAST_TESTS=OFF
+	cmake --build build/release -j $(JOBS) --target programs
+	@for name in $(PROGRAMS); do \
+	  if test -e build/release/apps/$$name; then ln -sf build/release/apps/$$name $$name; fi; done
+
+demo: release   ## a telnet session that lives through a change of address, beside one that dies
+	@scripts/deps.sh demo
+	@scripts/demo.sh
+
+test:           ## every test: unit, cli and tidy with sanitizers, then all with the release build
+	@scripts/deps.sh build test
+	@JOBS=$(JOBS) NET_JOBS=$(NET_JOBS) scripts/test.sh
+
+bench: release  ## throughput and latency of direct, --raw and the protocol, as a table
+	@scripts/deps.sh bench
+	@tests/bench/run
+
+report: docs/report.pdf ## docs/report.pdf from docs/report.md
+
+docs/report.pdf: docs/report.md docs/report.css
+	@scripts/deps.sh report
+	cd docs && pandoc report.md --from markdown --to html5 --standalone --css report.css \
+	  --pdf-engine weasyprint --output report.pdf
+
+install: release ## install under PREFIX (default /usr/local); DESTDIR is honoured
+	cmake --install build/release --prefix $(PREFIX)
+
+clean:          ## remove everything that was built
+	rm -rf build docs/report.pdf
+	rm -f $(PROGRAMS)
+
+dev:            ## build everything with ASan and UBSan in build/dev
+	@scripts/deps.sh build test
+	cmake --preset dev
+	cmake --build build/dev -j $(JOBS)
+
+tidy:           ## run clang-tidy over the sources (FILES="..." for some of them)
+	@scripts/deps.sh build test dev
+	@JOBS=$(JOBS) scripts/tidy.sh $(FILES)
+
+format:         ## format every source file with clang-format
+	@scripts/deps.sh dev
+	clang-format -i $(SOURCES)
+
+coverage:       ## what the unit, sim and cli tests never run: build/coverage/report.html
+	@scripts/deps.sh build test dev
+	@JOBS=$(JOBS) scripts/coverage.sh

@@ -1,0 +1,20 @@
+#!/bin/bash
+# Every test, in two runs of ctest. `make test` calls this after installing what is missing.
+#
+#   1. unit, sim, cli and tidy with the dev build: what ASan and UBSan have to say
+#   2. everything with the release build, among it the real programs in network namespaces (label net)
+#
+# The first run that fails ends it, so the closing line on the screen is always the verdict of all.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+jobs=${JOBS:-$(nproc)}
+net_jobs=${NET_JOBS:-4} # net tests mostly wait, so they may be more than there are processors
+
+for preset in dev release; do
+  cmake --preset "$preset" -DHOLDFAST_TESTS=ON
+  cmake --build "build/$preset" -j "$jobs"
+done
+
+ctest --preset dev -L '^(unit|sim|cli|tidy|fuzz)$' --no-label-summary -j "$jobs"
+ctest --preset release --no-label-summary -j "$net_jobs"
