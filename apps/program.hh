@@ -1,0 +1,98 @@
+#pragma once
+
+#include "net/error.hh"
+#include "net/fd.hh"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+// What every main does in the same way.
+namespace holdfast::program {
+
+inline constexpr int status_trouble = 1; // the world did not let us
+inline constexpr int status_usage = 2;   // the options were wrong
+
+// One line for a person: "client: cannot connect to ...".
+template<typename... Parts>
+void say( std::string_view name, fmt::format_string<Parts...> format, Parts&&... parts )
+{
+  fmt::print( stderr, "{}: {}\n", name, fmt::format( format, std::forward<Parts>( parts )... ) );
+}
+
+// Takes the command line apart. Nothing: go on. A number: --help or --version was answered, or an option was wrong,
+// which has been said in one line; exit with it.
+inline std::optional<int> parse( CLI::App& app, int argc, const char* const* argv )
+{
+  app.set_version_flag( "--version", fmt::format( "{} {}", app.get_name(), HOLDFAST_VERSION ), "Show the version" );
+  app.get_formatter()->column_width( 34 );
+  try {
+    app.parse( argc, argv );
+    return std::nullopt;
+  } catch ( const CLI::Success& answered ) {
+    return app.exit( answered );
+  } catch ( const CLI::ParseError& wrong ) {
+    say( app.get_name(), "{} (see {} --help)", wrong.what(), app.get_name() );
+    return status_usage;
+  }
+}
+
+// Descriptors 0, 1 and 2 exist from here on. Without this, a socket could become standard error in a program that
+// was started with 2>&- and be sent our messages.
+inline void keep_standard_descriptors()
+{
+  int fd = 0;
+  do {
+    fd = ::open( "/dev/null", O_RDWR ); // NOLINT(cppcoreguidelines-pro-type-vararg): open(2) is what it is
+  } while ( fd >= 0 and fd <= STDERR_FILENO );
+  if ( fd >= 0 ) {
+    ::close( fd );
+  }
+}
+
+// SIGINT and SIGTERM become something to read, in turn with everything else; SIGPIPE becomes EPIPE.
+// Throws StartupError.
+inline Fd stop_signals()
+{
+  ::signal( SIGPIPE, SIG_IGN );
+  sigset_t signals;
+  ::sigemptyset( &signals );
+  ::sigaddset( &signals, SIGINT );
+  ::sigaddset( &signals, SIGTERM );
+  ::sigprocmask( SIG_BLOCK, &signals, nullptr );
+  Fd fd { ::signalfd( -1, &signals, SFD_CLOEXEC | SFD_NONBLOCK ) };
+  if ( not fd ) {
+    fail( "signalfd" );
+  }
+  return fd;
+}
+
+// Which signal came; nothing when none did.
+inline std::optional<int> taken_signal( const Fd& signals )
+{
+  signalfd_siginfo info {};
+  if ( ::read( signals.get(), &info, sizeof info ) != ssize_t { sizeof info } ) {
+    return std::nullopt;
+  }
+  return static_cast<int>( info.ssi_signo );
+}
+
+// Whether epoll(7) can wait for it. Regular files and /dev/null it refuses: they are always ready.
+inline bool can_be_waited_for( int fd )
+{
+  const Fd trial { ::epoll_create1( EPOLL_CLOEXEC ) };
+  epoll_event event {};
+  return trial and ::epoll_ctl( trial.get(), EPOLL_CTL_ADD, fd, &event ) == 0;
+}
+
+} // namespace holdfast::program
