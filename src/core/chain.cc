@@ -1,0 +1,149 @@
+#include "core/chain.hh"
+
+#include <algorithm>
+#include <cassert>
+
+namespace holdfast {
+
+std::size_t Chain::space( std::size_t most, std::span<std::span<std::byte>> slices )
+{
+  commit( 0 ); // spare chunks of an earlier call
+  std::size_t filled = 0;
+  std::size_t asked = 0;
+
+  // What is left of the chunk that holds the last byte.
+  if ( tail_ != Pool::none and offset( record_.end ) != 0 and filled < slices.size() ) {
+    const auto rest = pool_.bytes( tail_ ).subspan( offset( record_.end ) );
+    slices[filled] = rest.first( std::min( rest.size(), most ) );
+    asked += slices[filled++].size();
+  }
+
+  Pool::Index last = tail_;
+  Pool::Index allowed = pool_.share( record_.chunks );
+  while ( asked < most and filled < slices.size() and allowed-- > 0 ) {
+    const Pool::Index chunk = pool_.take();
+    if ( chunk == Pool::none ) {
+      break;
+    }
+    if ( last == Pool::none ) {
+      record_.first = chunk;
+    } else {
+      pool_.set_next( last, chunk );
+    }
+    ++record_.chunks;
+    // Only the first chunk of an empty chain begins in its middle.
+    const auto all = pool_.bytes( chunk ).subspan( last == Pool::none ? offset( record_.end ) : 0 );
+    slices[filled] = all.first( std::min( all.size(), most - asked ) );
+    asked += slices[filled++].size();
+    last = chunk;
+  }
+  return filled;
+}
+
+void Chain::commit( std::size_t count )
+{
+  Position left = count;
+  while ( left > 0 ) {
+    // The chunk that takes the next byte: the tail, unless it is full (or there is none yet).
+    if ( tail_ == Pool::none ) {
+      tail_ = record_.first;
+    } else if ( offset( record_.end ) == 0 ) {
+      tail_ = pool_.next( tail_ );
+    }
+    assert( tail_ != Pool::none );
+    const Position step = std::min<Position>( left, Pool::chunk_size - offset( record_.end ) );
+    record_.end += step;
+    left -= step;
+  }
+  give_all_after( tail_ );
+}
+
+std::span<const std::byte> Chain::read( Position at, Cursor& cursor ) const
+{
+  assert( at >= record_.begin and at <= record_.end );
+  if ( at == record_.end ) {
+    return {};
+  }
+  const Position start = at - offset( at );
+  if ( at == record_.begin ) {
+    cursor.chunk = record_.first;
+  } else if ( cursor.chunk == Pool::none
+              or ( cursor.start != start and cursor.start + Pool::chunk_size != start ) ) {
+    cursor.chunk = chunk_with( at );
+  } else if ( cursor.start != start ) {
+    cursor.chunk = pool_.next( cursor.chunk );
+  }
+  cursor.start = start;
+  const auto rest = pool_.bytes( cursor.chunk ).subspan( offset( at ) );
+  return rest.first( std::min<std::size_t>( rest.size(), static_cast<std::size_t>( record_.end - at ) ) );
+}
+
+std::size_t Chain::peek( std::span<std::span<const std::byte>> slices ) const
+{
+  std::size_t filled = 0;
+  Cursor cursor;
+  for ( Position at = record_.begin; at < record_.end and filled < slices.size(); ++filled ) {
+    slices[filled] = read( at, cursor );
+    at += slices[filled].size();
+  }
+  return filled;
+}
+
+void Chain::forget( Position to )
+{
+  assert( to >= record_.begin and to <= record_.end );
+  if ( to == record_.end ) {
+    restart( to );
+    return;
+  }
+  Position kept_from = record_.begin - offset( record_.begin ); // first position of the first chunk
+  for ( ; to - kept_from >= Pool::chunk_size; kept_from += Pool::chunk_size ) {
+    const Pool::Index gone = record_.first;
+    record_.first = pool_.next( gone );
+    --record_.chunks;
+    pool_.give( gone );
+  }
+  record_.begin = to;
+}
+
+void Chain::restart( Position at )
+{
+  clear();
+  record_.begin = at;
+  record_.end = at;
+}
+
+Pool::Index Chain::chunk_with( Position at ) const
+{
+  Pool::Index chunk = record_.first;
+  Position start = record_.begin - offset( record_.begin );
+  for ( ; at - start >= Pool::chunk_size; start += Pool::chunk_size ) {
+    chunk = pool_.next( chunk );
+  }
+  return chunk;
+}
+
+void Chain::give_all_after( Pool::Index last )
+{
+  Pool::Index chunk = last == Pool::none ? record_.first : pool_.next( last );
+  if ( last == Pool::none ) {
+    record_.first = Pool::none;
+  } else {
+    pool_.set_next( last, Pool::none );
+  }
+  while ( chunk != Pool::none ) {
+    const Pool::Index next = pool_.next( chunk );
+    pool_.give( chunk );
+    --record_.chunks;
+    chunk = next;
+  }
+}
+
+void Chain::clear()
+{
+  tail_ = Pool::none;
+  give_all_after( Pool::none );
+  assert( record_.chunks == 0 );
+}
+
+} // namespace holdfast

@@ -1,0 +1,81 @@
+#pragma once
+
+#include "core/pool.hh"
+#include "core/types.hh"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace holdfast {
+
+// What must be known about a chain to find its bytes again: plain data that may live in memory which outlives us.
+struct ChainRecord
+{
+  Position begin = 0;             // of the first byte kept
+  Position end = 0;               // one past the last byte kept
+  Pool::Index first = Pool::none; // chunk that holds `begin`; the chain follows Pool::next to none
+  Pool::Index chunks = 0;         // how many, spare ones at the end included
+};
+
+// The live window [begin, end) of an endless byte stream, kept in chunks of a pool. A chunk always holds the
+// positions [k * chunk_size, (k + 1) * chunk_size) for some k, so a position alone says where in its chunk a byte
+// lies.
+//
+//      first                                      last
+//   [...bbbbbbbbbb] -> [bbbbbbbbbbbbb] -> [bbbb.........] -> [spare]
+//       ^ begin                               ^ end
+//
+// Bytes are written straight into the space beyond `end` and become part of the chain with commit(). Owns its
+// chunks: the destructor gives them back. Uses the record and the pool it is given, which must outlive it.
+// Invariants: begin <= end; a chain without bytes and without spare space holds no chunk.
+class Chain
+{
+public:
+  // A place in the chain for a reader who goes forward: remembers the chunk, so that no step has to search. Start
+  // with an empty one again after the bytes up to the reader's place were forgotten: its chunk may have another
+  // life by then.
+  struct Cursor
+  {
+    Pool::Index chunk = Pool::none;
+    Position start = 0; // of the chunk's first byte
+  };
+
+  Chain( Pool& pool, ChainRecord& record ) : pool_( pool ), record_( record ) {}
+  ~Chain() { clear(); }
+  Chain( const Chain& ) = delete;
+  Chain& operator=( const Chain& ) = delete;
+
+  [[nodiscard]] Position begin() const { return record_.begin; }
+  [[nodiscard]] Position end() const { return record_.end; }
+  [[nodiscard]] std::size_t size() const { return static_cast<std::size_t>( record_.end - record_.begin ); }
+  [[nodiscard]] Pool::Index chunks() const { return record_.chunks; }
+
+  // Space for up to `most` bytes beyond `end`, taken from the pool as far as its share() allows, into at most
+  // slices.size() slices. Returns how many slices are filled. Valid until the next call that changes the chain.
+  [[nodiscard]] std::size_t space( std::size_t most, std::span<std::span<std::byte>> slices );
+  // `count` bytes were written into that space. Gives unused chunks back; commit( 0 ) only does that.
+  void commit( std::size_t count );
+
+  // The bytes at `at` in [begin, end], as far as they lie in one chunk; empty at the end. Moves the cursor there.
+  [[nodiscard]] std::span<const std::byte> read( Position at, Cursor& cursor ) const;
+  // The bytes [begin, end) in up to slices.size() slices; returns how many.
+  [[nodiscard]] std::size_t peek( std::span<std::span<const std::byte>> slices ) const;
+
+  // Bytes before `to` in [begin, end] are not needed any more.
+  void forget( Position to );
+  // Forgets all, and starts again with an empty stream at `at`.
+  void restart( Position at );
+
+private:
+  static std::size_t offset( Position at ) { return static_cast<std::size_t>( at % Pool::chunk_size ); }
+  [[nodiscard]] Pool::Index chunk_with( Position at ) const; // by searching from the first
+  void give_all_after( Pool::Index last );
+  void clear();
+
+  Pool& pool_;
+  ChainRecord& record_;
+  Pool::Index tail_ = Pool::none; // the chunk that holds end - 1, or none when there are no bytes
+};
+
+} // namespace holdfast

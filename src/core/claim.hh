@@ -1,0 +1,60 @@
+#pragma once
+
+#include "core/initiation.hh"
+
+#include <cstdint>
+#include <optional>
+
+namespace holdfast {
+
+// What cproxy knows of its tunnel and how it claims it on a new link: makes the hellos, judges the welcomes.
+class Claim
+{
+public:
+  struct Config
+  {
+    Id instance {};           // of this client, the same after it was restarted from nothing
+    std::uint64_t run = 0;    // another one each time it starts
+    Duration beat {};         // our heartbeat interval
+    std::uint32_t window = 0; // our sessions' first receive window
+  };
+
+  Claim( const Crypto& crypto, Config config ) : crypto_( crypto ), config_( config ) {}
+
+  // The hello for one link: resumes the tunnel if there is one. Attempts are numbered in the order of these calls.
+  // While a hello for a new tunnel is unanswered no other one may be sent: sproxy would make two tunnels and end
+  // the first.
+  [[nodiscard]] Hello hello( const Digest& binding );
+
+  enum class Outcome
+  {
+    made,       // a tunnel was made, this link carries it
+    resumed,    // the tunnel goes on, on this link
+    obsolete,   // a link of a later attempt has been welcomed already: close this one
+    gone,       // the tunnel is lost, with its sessions; the next hello makes a new one
+    later,      // try again after welcome.retry_after
+    refused,    // will not be served; trying again makes sense only after somebody has changed something
+    false_proof // it is not the sproxy that made our tunnel: close the link, believe nothing
+  };
+  // What the welcome, answering that hello on a link with that binding, means.
+  [[nodiscard]] Outcome answered( const Hello& hello, const Welcome& welcome, const Digest& binding );
+
+  [[nodiscard]] bool has_tunnel() const { return tunnel_.has_value(); }
+  // The tunnel is over.
+  void forget() { tunnel_.reset(); }
+
+private:
+  struct Tunnel
+  {
+    Id id;
+    Digest secret;
+    std::uint64_t attempt; // of the link that carries it
+  };
+
+  const Crypto& crypto_;
+  Config config_;
+  std::uint64_t attempts_ = 0;
+  std::optional<Tunnel> tunnel_ {};
+};
+
+} // namespace holdfast

@@ -1,0 +1,140 @@
+#include "core/inflow.hh"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <cstring>
+
+namespace holdfast {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration rate_period_min = 10ms; // shorter spans say more about scheduling than about the path
+constexpr Duration turn_allowance = 2ms;   // what both sides' loops add to the round trip
+constexpr std::size_t slices_max = 4;      // a data frame touches two chunks; the window may be cut small
+
+} // namespace
+
+Inflow::Inflow( Pool& pool, Position& delivered, Limits limits )
+  : pool_( pool )
+  , delivered_( delivered )
+  , limits_( limits )
+  , held_( pool, record_ )
+  , limit_( delivered + std::min( limits.window_initial, limits.window_max ) )
+  , window_( std::min( limits.window_initial, limits.window_max ) )
+  , told_( delivered )
+  , rate_from_( delivered )
+{
+  held_.restart( delivered );
+}
+
+Verdict Inflow::place( Position at, std::span<const std::byte> bytes )
+{
+  const Position received = held_.end();
+  const Position after = at + bytes.size();
+  if ( end_ and after > *end_ ) {
+    return Fault::after_end;
+  }
+  if ( after <= received ) {
+    return std::nullopt; // all of it is here already
+  }
+  if ( at > received ) {
+    return hole_ == Hole::none ? Verdict { Fault::gap } : std::nullopt;
+  }
+  if ( after > limit_ ) {
+    return Fault::beyond_window;
+  }
+  hole_ = Hole::none;
+  bytes = bytes.subspan( static_cast<std::size_t>( received - at ) );
+
+  std::array<std::span<std::byte>, slices_max> slices;
+  const std::size_t count = held_.space( bytes.size(), slices );
+  std::size_t placed = 0;
+  for ( std::size_t i = 0; i < count; ++i ) {
+    std::memcpy( slices[i].data(), bytes.data() + placed, slices[i].size() );
+    placed += slices[i].size();
+  }
+  held_.commit( placed );
+  if ( placed < bytes.size() ) {
+    hole_ = Hole::let_go;
+  }
+  return std::nullopt;
+}
+
+Verdict Inflow::place_end( Position at )
+{
+  if ( end_ ) {
+    return *end_ == at ? std::nullopt : Verdict { Fault::after_end };
+  }
+  if ( at < held_.end() ) {
+    return Fault::after_end;
+  }
+  if ( at > held_.end() ) {
+    return hole_ == Hole::none ? Verdict { Fault::gap } : std::nullopt;
+  }
+  hole_ = Hole::none;
+  end_ = at;
+  return std::nullopt;
+}
+
+void Inflow::consume( std::size_t count, Time now )
+{
+  assert( count <= held_.size() );
+  if ( rate_since_ == Time {} ) {
+    rate_since_ = now;
+  }
+  delivered_ += count;
+  held_.forget( delivered_ );
+}
+
+void Inflow::consume_end()
+{
+  assert( end_due() );
+  end_delivered_ = true;
+}
+
+bool Inflow::urgent_news() const
+{
+  return end_delivered_ ? news() : delivered_ - told_ >= window_ / 4;
+}
+
+void Inflow::prepare_news( Time now, Duration round_trip )
+{
+  // The window is to cover twice what is delivered in a round trip: then the sender is held back by the path or by
+  // the program, not by us, and a window that did hold it back doubles every round trip. A program that stopped
+  // reading delivers nothing and gets no more.
+  const Duration elapsed = now - rate_since_;
+  if ( rate_since_ != Time {} and elapsed >= std::max( round_trip, rate_period_min ) ) {
+    const double bytes = static_cast<double>( delivered_ - rate_from_ );
+    const double trips
+      = static_cast<double>( elapsed.count() ) / static_cast<double>( ( round_trip + turn_allowance ).count() );
+    const double wanted = std::min( 2.0 * bytes / trips, static_cast<double>( limits_.window_max ) );
+    window_ = std::max( window_, static_cast<std::size_t>( wanted ) );
+    rate_since_ = now;
+    rate_from_ = delivered_;
+  }
+  limit_ = std::max( limit_, delivered_ + window_ );
+}
+
+bool Inflow::replay_due() const
+{
+  return hole_ == Hole::let_go and held_.size() == 0 and pool_.share( 0 ) > 0;
+}
+
+void Inflow::replay_asked()
+{
+  if ( hole_ != Hole::none ) {
+    hole_ = Hole::asked;
+    // Offer no more than there is room for now; it grows again with the rate.
+    const std::size_t room
+      = std::size_t { pool_.share( held_.size() == 0 ? 0 : record_.chunks ) } * Pool::chunk_size;
+    window_ = std::max( held_.size() + std::min( std::max( room, Pool::chunk_size ), limits_.window_initial ),
+                        Pool::chunk_size );
+    window_ = std::min( window_, limits_.window_max );
+    limit_ = std::max( delivered_ + window_, held_.end() );
+  }
+}
+
+} // namespace holdfast

@@ -1,0 +1,95 @@
+#pragma once
+
+#include "core/chain.hh"
+#include "core/fault.hh"
+#include "core/time.hh"
+#include "core/types.hh"
+
+#include <cstddef>
+#include <optional>
+#include <span>
+
+namespace holdfast {
+
+// The peer's bytes on their way to the local socket, and how many more we take. One stream, seen from its sink:
+//
+//   0 ........ delivered ........ received ........ limit
+//     with the kernel     held          welcome
+//
+// What is held here is a copy: the peer keeps every byte until it is delivered. So nothing here needs to survive
+// us, and when memory is short bytes that arrive are simply let go and asked for again later (replay_due), which is
+// why windows need no reservation. What comes twice is dropped by position. Invariant: delivered <= received <=
+// limit, and all of them only grow.
+class Inflow
+{
+public:
+  struct Limits
+  {
+    std::size_t window_initial = 65536;
+    std::size_t window_max = 0;
+  };
+
+  // `delivered` is the one position that must survive us; it lives in memory which may outlive the process.
+  Inflow( Pool& pool, Position& delivered, Limits limits );
+
+  // -- from the link ---------------------------------------------------------------------------------------------
+  [[nodiscard]] Verdict place( Position at, std::span<const std::byte> bytes );
+  [[nodiscard]] Verdict place_end( Position at ); // `at`: one past the last byte
+
+  // -- to the local program --------------------------------------------------------------------------------------
+  [[nodiscard]] bool empty() const { return held_.size() == 0; }
+  [[nodiscard]] std::size_t readable( std::span<std::span<const std::byte>> slices ) const
+  {
+    return held_.peek( slices );
+  }
+  void consume( std::size_t count, Time now ); // written into the local socket
+  [[nodiscard]] bool end_due() const { return end_ and held_.size() == 0 and not end_delivered_; }
+  void consume_end();
+
+  // -- to the peer -----------------------------------------------------------------------------------------------
+  [[nodiscard]] Position delivered() const { return delivered_ + ( end_delivered_ ? 1 : 0 ); }
+  // What we have and need not be sent again.
+  [[nodiscard]] Position next() const { return held_.end() + ( end_ ? 1 : 0 ); }
+  [[nodiscard]] std::size_t window() const { return static_cast<std::size_t>( limit_ - delivered_ ); }
+  // Something worth a frame of its own has been delivered since the last told(): the sooner half of a window
+  // counts.
+  [[nodiscard]] bool news() const { return delivered() != told_; }
+  [[nodiscard]] bool urgent_news() const;
+  // A frame carries delivered() and window() now. Before: lets the window grow with the rate, `round_trip` being
+  // the link's.
+  void prepare_news( Time now, Duration round_trip );
+  void told() { told_ = delivered(); }
+  // Bytes were let go and there is room again: the peer must be asked to go on from next().
+  [[nodiscard]] bool replay_due() const;
+  void replay_asked(); // a resume frame carries next() and window()
+  [[nodiscard]] bool hungry() const { return hole_ == Hole::let_go; }
+
+  [[nodiscard]] bool finished() const { return end_delivered_; }
+  [[nodiscard]] std::size_t held() const { return held_.size(); }
+  // The session was broken off: nobody will read these bytes.
+  void abandon() { held_.restart( held_.end() ); }
+
+private:
+  enum class Hole
+  {
+    none,
+    let_go, // bytes had to be let go
+    asked   // and were asked for again; until they come, whatever comes behind them is no surprise
+  };
+
+  const Pool& pool_;
+  Position& delivered_;
+  Limits limits_;
+  ChainRecord record_ {};
+  Chain held_; // [delivered, received)
+  Position limit_;
+  std::size_t window_;
+  Position told_;
+  std::optional<Position> end_ {};
+  bool end_delivered_ = false;
+  Hole hole_ = Hole::none;
+  Time rate_since_ {}; // the rate is what was delivered from here
+  Position rate_from_;
+};
+
+} // namespace holdfast

@@ -1,0 +1,116 @@
+#pragma once
+
+#include "core/fault.hh"
+#include "core/time.hh"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <variant>
+#include <vector>
+
+namespace holdfast {
+
+// How a link introduces itself. cproxy's first frame is a hello: a new tunnel, or one to resume. sproxy's first
+// frame is a welcome with its answer. Payload layouts: docs/PROTOCOL.md, "Initiation".
+
+using Id = std::array<std::byte, 16>;     // of a tunnel, of a client instance
+using Digest = std::array<std::byte, 32>; // HMAC-SHA256, a secret, a nonce, a channel binding
+
+inline constexpr std::uint8_t protocol_version = 1;
+
+enum class Purpose : std::uint8_t
+{
+  new_tunnel = 1,
+  resume = 2,
+};
+
+enum class Answer : std::uint8_t
+{
+  made = 1,    // a new tunnel was made
+  resumed = 2, // the tunnel goes on; positions follow
+  gone = 3,    // unknown, expired or not proved: which one is not told. Only this ends a tunnel
+  later = 4,   // not now; try again after `retry_after`
+  refused = 5, // this version or this client is not served
+};
+
+struct Hello
+{
+  static constexpr std::size_t size = 132;
+
+  std::uint8_t version = protocol_version;        // the highest spoken
+  std::uint8_t version_lowest = protocol_version; // the lowest spoken
+  Purpose purpose = Purpose::new_tunnel;
+  std::uint32_t capabilities = 0; // none is defined
+  Duration beat {};               // this side's heartbeat interval; microseconds on the wire
+  std::uint32_t window = 0;       // each session's first receive window on this side, bytes
+  Id instance {};                 // of the client; a new tunnel ends the earlier ones of its instance
+  std::uint64_t run = 0;          // of the client: chosen at random when it starts; attempts count within it
+  Id tunnel {};                   // to resume
+  std::uint64_t attempt = 0;      // rises with each link of a tunnel; an older one loses
+  Digest nonce {};
+  Digest proof {}; // of possession of the tunnel's secret, see prove_hello
+
+  bool operator==( const Hello& ) const = default;
+};
+
+struct Welcome
+{
+  static constexpr std::size_t size = 112;
+
+  std::uint8_t version = protocol_version; // the one chosen
+  Answer answer = Answer::refused;
+  std::uint32_t capabilities = 0;
+  Duration beat {};
+  std::uint32_t window = 0;
+  Duration retry_after {}; // with `later`; milliseconds on the wire
+  Id tunnel {};
+  std::uint64_t attempt = 0; // the hello's
+  Digest nonce {};
+  Digest proof {};
+
+  bool operator==( const Welcome& ) const = default;
+};
+
+[[nodiscard]] std::vector<std::byte> encode( const Hello& hello );
+[[nodiscard]] std::vector<std::byte> encode( const Welcome& welcome );
+[[nodiscard]] std::variant<Hello, Fault> decode_hello( std::span<const std::byte> payload );
+[[nodiscard]] std::variant<Welcome, Fault> decode_welcome( std::span<const std::byte> payload );
+
+// The cryptography the core needs and does not have: given from outside (OpenSSL in the proxies).
+class Crypto
+{
+public:
+  Crypto() = default;
+  Crypto( const Crypto& ) = delete;
+  Crypto& operator=( const Crypto& ) = delete;
+  virtual ~Crypto() = default;
+  // HMAC-SHA256 (RFC 2104).
+  [[nodiscard]] virtual Digest mac( std::span<const std::byte> key, std::span<const std::byte> message ) const = 0;
+  // Fills with unpredictable bytes.
+  virtual void random( std::span<std::byte> into ) const = 0;
+};
+
+// Whether two digests are equal, in a time that does not depend on where they differ.
+[[nodiscard]] bool same( const Digest& a, const Digest& b );
+
+// A tunnel's secret, made by both sides when the tunnel is made. `binding` is what only the two ends of this link
+// know (the TLS exporter; all zero on a link in the clear, where the secret protects against strangers but not
+// against somebody who reads along).
+[[nodiscard]] Digest make_secret( const Crypto& crypto,
+                                  const Digest& binding,
+                                  const Hello& hello,
+                                  const Welcome& welcome );
+// What the hello of a resume, and the welcome that answers it, carry as proof on a link with this binding.
+[[nodiscard]] Digest prove_hello( const Crypto& crypto,
+                                  const Digest& secret,
+                                  const Digest& binding,
+                                  const Hello& hello );
+[[nodiscard]] Digest prove_welcome( const Crypto& crypto,
+                                    const Digest& secret,
+                                    const Digest& binding,
+                                    const Hello& hello,
+                                    const Welcome& welcome );
+
+} // namespace holdfast

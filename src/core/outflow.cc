@@ -1,0 +1,116 @@
+#include "core/outflow.hh"
+
+#include <algorithm>
+#include <cassert>
+
+namespace holdfast {
+
+Outflow::Outflow( Pool& pool, OutflowRecord& record, Limits limits, std::size_t window )
+  : record_( record )
+  , kept_( pool, record.kept )
+  , limits_( limits )
+  , sent_( record.kept.begin )
+  , sent_most_( record.kept.begin )
+  , limit_( record.kept.begin + window )
+{}
+
+std::size_t Outflow::room() const
+{
+  if ( record_.ended ) {
+    return 0;
+  }
+  const Position offered = limit_ > kept_.begin() ? limit_ - kept_.begin() : 0;
+  const Position most = std::min<Position>( offered, limits_.window_max ) + Limits::ahead;
+  return most > kept_.size() ? static_cast<std::size_t>( most - kept_.size() ) : 0;
+}
+
+std::size_t Outflow::writable( std::span<std::span<std::byte>> slices )
+{
+  return kept_.space( room(), slices );
+}
+
+std::span<const std::byte> Outflow::readable()
+{
+  if ( sent_ >= limit_ or sent_ >= kept_.end() ) {
+    return {};
+  }
+  const auto piece = kept_.read( sent_, cursor_ );
+  return piece.first( std::min<std::size_t>( piece.size(), static_cast<std::size_t>( limit_ - sent_ ) ) );
+}
+
+void Outflow::consume( std::size_t count )
+{
+  assert( count <= kept_.end() - sent_ );
+  sent_ += count;
+  sent_most_ = std::max( sent_most_, sent_ );
+}
+
+void Outflow::consume_end()
+{
+  assert( end_due() );
+  ++sent_;
+  sent_most_ = std::max( sent_most_, sent_ );
+}
+
+bool Outflow::something_due() const
+{
+  return end_due() or ( sent_ < kept_.end() and sent_ < limit_ );
+}
+
+void Outflow::rewind()
+{
+  sent_ = acknowledged();
+  cursor_ = {};
+}
+
+void Outflow::abandon()
+{
+  kept_.restart( kept_.end() );
+  sent_ = std::max( sent_, kept_.end() );
+  cursor_ = {};
+}
+
+Verdict Outflow::acknowledge( Position delivered, std::size_t window )
+{
+  if ( delivered > sent_most_ ) {
+    return Fault::ahead_of_sent;
+  }
+  if ( const auto fault = forget( delivered ) ) {
+    return fault;
+  }
+  limit_ = std::max( limit_, delivered + window );
+  return std::nullopt;
+}
+
+Verdict Outflow::replay_from( Position next, Position delivered, std::size_t window )
+{
+  if ( next > sent_most_ or delivered > next ) {
+    return Fault::ahead_of_sent;
+  }
+  if ( const auto fault = forget( delivered ) ) {
+    return fault;
+  }
+  // What it asks for may be older than what it has acknowledged since on another link: then go on from there.
+  sent_ = std::max( next, acknowledged() );
+  cursor_ = {};
+  limit_ = std::max( delivered + window, kept_.begin() );
+  return std::nullopt;
+}
+
+Verdict Outflow::forget( Position delivered )
+{
+  if ( delivered > kept_.end() ) { // only the end itself lies beyond the last byte, and it was sent
+    assert( record_.ended and delivered == kept_.end() + 1 );
+    kept_.forget( kept_.end() );
+    end_acknowledged_ = true;
+  } else if ( delivered > kept_.begin() ) {
+    kept_.forget( delivered );
+  }
+  // An acknowledgement may overtake a replay: what is delivered need not be sent again.
+  if ( sent_ <= acknowledged() ) {
+    rewind();
+  }
+  return std::nullopt;
+}
+
+} // namespace holdfast

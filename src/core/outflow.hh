@@ -1,0 +1,91 @@
+#pragma once
+
+#include "core/chain.hh"
+#include "core/fault.hh"
+#include "core/types.hh"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace holdfast {
+
+// The part of an outflow that must survive us; plain data in memory which may outlive the process.
+struct OutflowRecord
+{
+  ChainRecord kept {}; // [begin, end) = [acknowledged, committed)
+  bool ended = false;  // the local program ended its stream after `end`
+};
+
+// Local bytes on their way to the peer. One stream, seen from its source:
+//
+//   0 ........ acknowledged ........ sent ........ committed        (END, if ended)
+//     forgotten          retained          unsent
+//
+// A byte is kept until the peer has delivered it, and nowhere else for longer: this is the one durable copy. The
+// end of the stream occupies one position, so all of it is acknowledged when acknowledged() == committed + 1.
+// Invariant: acknowledged <= sent <= sent_most <= committed (+ 1 with the end).
+class Outflow
+{
+public:
+  struct Limits
+  {
+    std::size_t window_max = 0;                 // bytes retained at most, whatever the peer offers
+    static constexpr std::size_t ahead = 65536; // read beyond the peer's window, so that it can be filled at once
+  };
+
+  // A stream whose peer takes `window` bytes to begin with.
+  Outflow( Pool& pool, OutflowRecord& record, Limits limits, std::size_t window );
+
+  // -- from the local program ------------------------------------------------------------------------------------
+  // How many more bytes we would take now; 0 is how the local program is held back.
+  [[nodiscard]] std::size_t room() const;
+  // Space for them in slices; fill it in order, then commit what was filled (0 as well).
+  [[nodiscard]] std::size_t writable( std::span<std::span<std::byte>> slices );
+  void commit( std::size_t count ) { kept_.commit( count ); }
+  void end() { record_.ended = true; } // nothing is committed afterwards
+  [[nodiscard]] bool ended() const { return record_.ended; }
+
+  // -- to the link -----------------------------------------------------------------------------------------------
+  [[nodiscard]] Position sent() const { return sent_; }
+  // Bytes at sent() that the peer's window permits, in one piece; empty when there are none.
+  [[nodiscard]] std::span<const std::byte> readable();
+  void consume( std::size_t count );
+  [[nodiscard]] bool end_due() const { return record_.ended and sent_ == kept_.end(); }
+  void consume_end();
+  [[nodiscard]] bool something_due() const;
+
+  // The peer's first window became known after the stream had begun.
+  void welcome( std::size_t window ) { limit_ = std::max( limit_, kept_.begin() + window ); }
+  // Another link carries the stream from now on: everything not acknowledged is unsent again.
+  void rewind();
+
+  // -- from the peer ---------------------------------------------------------------------------------------------
+  // Everything before `delivered` may be forgotten; `window` more bytes are welcome. Old news changes nothing.
+  [[nodiscard]] Verdict acknowledge( Position delivered, std::size_t window );
+  // The peer asks for everything from `next` on again (after a move, or because it had no room); `window` counts
+  // from `delivered` and replaces what it offered before.
+  [[nodiscard]] Verdict replay_from( Position next, Position delivered, std::size_t window );
+
+  [[nodiscard]] Position acknowledged() const { return kept_.begin() + ( end_acknowledged_ ? 1 : 0 ); }
+  [[nodiscard]] Position sent_most() const { return sent_most_; }
+  [[nodiscard]] bool finished() const { return end_acknowledged_; }
+  [[nodiscard]] std::size_t retained() const { return kept_.size(); }
+  // The session was broken off: nobody will ask for these bytes again.
+  void abandon();
+
+private:
+  [[nodiscard]] Verdict forget( Position delivered );
+
+  OutflowRecord& record_;
+  Chain kept_;
+  Limits limits_;
+  Chain::Cursor cursor_ {};
+  Position sent_;      // on the present link
+  Position sent_most_; // on any link
+  Position limit_;     // the peer takes bytes before this position
+  bool end_acknowledged_ = false;
+};
+
+} // namespace holdfast

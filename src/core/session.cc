@@ -1,0 +1,240 @@
+#include "core/session.hh"
+
+#include "core/bytes.hh"
+
+#include <array>
+
+namespace holdfast {
+
+Session::Session( Side side,
+                  SessionId id,
+                  SessionRecord& record,
+                  Memory memory,
+                  SessionLimits limits,
+                  std::size_t peer_window )
+  : side_( side )
+  , id_( id )
+  , record_( record )
+  , outflow_( memory.outflow, record.outflow, limits.outflow, peer_window )
+  , inflow_( memory.inflow, record.delivered, limits.inflow )
+{
+  record_.session = id;
+  if ( side == Side::acceptor ) { // the open that made us is an introduction for both
+    known_ = true;
+    named_ = true;
+    on_link_.introduced = true;
+    on_link_.may_send = true;
+  }
+}
+
+void Session::reset( ResetReason reason )
+{
+  if ( not reset_ours_ and not reset_theirs_ ) {
+    reset_ours_ = reason;
+    outflow_.abandon();
+    inflow_.abandon();
+  }
+}
+
+bool Session::over() const
+{
+  if ( not released_ ) {
+    return false;
+  }
+  if ( closed_ or reset_theirs_ ) {
+    return true;
+  }
+  if ( reset_ours_ ) {
+    return not named_;
+  }
+  return complete() and not inflow_.news();
+}
+
+// -- from the link -----------------------------------------------------------------------------------------------
+
+void Session::new_link( std::size_t peer_window )
+{
+  on_link_ = {};
+  outflow_.rewind();
+  if ( not known_ ) {
+    outflow_.welcome( peer_window );
+  }
+}
+
+Verdict Session::receive( const Frame& frame )
+{
+  const FrameHeader& header = frame.header;
+  known_ = true;
+  if ( reset_ours_ and header.type != FrameType::reset and header.type != FrameType::closed ) {
+    return std::nullopt; // said before it heard of the reset
+  }
+  switch ( header.type ) {
+    case FrameType::open: // said again on a new link, because the peer does not know that we know
+      if ( side_ == Side::opener ) {
+        return Fault::out_of_order;
+      }
+      on_link_.introduced = true;
+      on_link_.may_send = true;
+      return std::nullopt;
+    case FrameType::opened:
+      if ( side_ == Side::acceptor ) {
+        return Fault::out_of_order;
+      }
+      connected_ = true;
+      return std::nullopt;
+    case FrameType::resume: return resumed( frame );
+    case FrameType::data:
+      if ( const auto fault = outflow_.acknowledge( header.acknowledgement, header.window ) ) {
+        return fault;
+      }
+      return inflow_.place( header.sequence, frame.payload );
+    case FrameType::ack: return outflow_.acknowledge( header.acknowledgement, header.window );
+    case FrameType::end:
+      if ( const auto fault = outflow_.acknowledge( header.acknowledgement, header.window ) ) {
+        return fault;
+      }
+      return inflow_.place_end( header.sequence );
+    case FrameType::reset:
+      if ( not reset_theirs_ ) {
+        reset_theirs_ = reset_reason( frame.payload.front() );
+      }
+      return std::nullopt;
+    case FrameType::closed:
+      closed_ = true;
+      if ( not reset_ours_ and not inflow_.finished() ) { // it forgot a session whose end we have not seen
+        reset_theirs_ = ResetReason::inconsistent;
+      }
+      return std::nullopt;
+    case FrameType::hello:
+    case FrameType::welcome:
+    case FrameType::heartbeat:
+    case FrameType::goodbye: break; // never for a session: frame.cc
+  }
+  return Fault::out_of_order;
+}
+
+Verdict Session::resumed( const Frame& frame )
+{
+  const FrameHeader& header = frame.header;
+  const Position next = ByteReader { frame.payload }.number<std::uint64_t>();
+  if ( header.sequence > inflow_.next() ) {
+    // The peer has forgotten bytes that we do not have. It did so because we acknowledged them once: then the fault
+    // is on one of the two sides, and no link can mend it.
+    reset( ResetReason::inconsistent );
+    return std::nullopt;
+  }
+  if ( const auto fault = outflow_.replay_from( next, header.acknowledgement, header.window ) ) {
+    return fault;
+  }
+  on_link_.may_send = true;
+  return std::nullopt;
+}
+
+// -- to the link -------------------------------------------------------------------------------------------------
+
+bool Session::has_something_to_say() const
+{
+  if ( closed_ or reset_theirs_ ) {
+    return false;
+  }
+  if ( reset_ours_ ) {
+    return named_ and not on_link_.reset;
+  }
+  if ( not on_link_.introduced or inflow_.replay_due() or inflow_.urgent_news() ) {
+    return true;
+  }
+  if ( side_ == Side::acceptor and connected_ and not on_link_.opened ) {
+    return true;
+  }
+  return on_link_.may_send and outflow_.something_due();
+}
+
+bool Session::something_can_wait() const
+{
+  return not closed_ and not reset_ours_ and not reset_theirs_ and ( inflow_.news() or inflow_.hungry() );
+}
+
+void Session::speak( FrameBatch& batch, Time now, Duration round_trip )
+{
+  if ( closed_ or reset_theirs_ ) {
+    return;
+  }
+  if ( reset_ours_ ) {
+    if ( named_ and not on_link_.reset ) {
+      const std::array reason { static_cast<std::byte>( *reset_ours_ ) };
+      batch.put_copy( header( FrameType::reset ), reason );
+      on_link_.reset = true;
+    }
+    return;
+  }
+  if ( not on_link_.introduced ) {
+    on_link_.introduced = true;
+    if ( known_ ) {
+      say_resume( batch );
+      return;
+    }
+    batch.put( header( FrameType::open ) );
+    named_ = true;
+    on_link_.may_send = true; // from the beginning; what it should have already, it drops
+    return;
+  }
+  if ( side_ == Side::acceptor and connected_ and not on_link_.opened ) {
+    batch.put( header( FrameType::opened ) );
+    on_link_.opened = true;
+    return;
+  }
+  if ( inflow_.replay_due() ) {
+    say_resume( batch );
+    return;
+  }
+  if ( on_link_.may_send ) {
+    if ( const auto bytes = outflow_.readable(); not bytes.empty() ) {
+      auto data = header_with_news( FrameType::data, now, round_trip );
+      data.sequence = outflow_.sent();
+      batch.put( data, bytes );
+      outflow_.consume( bytes.size() );
+      return;
+    }
+    if ( outflow_.end_due() ) {
+      auto end = header_with_news( FrameType::end, now, round_trip );
+      end.sequence = outflow_.sent();
+      batch.put( end );
+      outflow_.consume_end();
+      return;
+    }
+  }
+  if ( inflow_.news() ) {
+    batch.put( header_with_news( FrameType::ack, now, round_trip ) );
+  }
+}
+
+FrameHeader Session::header( FrameType type ) const
+{
+  FrameHeader header;
+  header.type = type;
+  header.session = id_;
+  header.sequence = outflow_.sent();
+  header.acknowledgement = inflow_.delivered();
+  header.window = static_cast<std::uint32_t>( inflow_.window() );
+  return header;
+}
+
+FrameHeader Session::header_with_news( FrameType type, Time now, Duration round_trip )
+{
+  inflow_.prepare_news( now, round_trip );
+  inflow_.told();
+  return header( type );
+}
+
+void Session::say_resume( FrameBatch& batch )
+{
+  inflow_.replay_asked();
+  inflow_.told();
+  FrameHeader resume = header( FrameType::resume );
+  resume.sequence = outflow_.acknowledged();
+  std::array<std::byte, sizeof( Position )> next;
+  ByteWriter { next }.number( inflow_.next() );
+  batch.put_copy( resume, next );
+}
+
+} // namespace holdfast

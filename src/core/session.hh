@@ -1,0 +1,126 @@
+#pragma once
+
+#include "core/frame.hh"
+#include "core/frame_batch.hh"
+#include "core/inflow.hh"
+#include "core/memory.hh"
+#include "core/outflow.hh"
+#include "core/time.hh"
+
+#include <optional>
+
+namespace holdfast {
+
+// Which end of a tunnel we are: cproxy opens sessions, sproxy accepts them.
+enum class Side
+{
+  opener,
+  acceptor
+};
+
+struct SessionLimits
+{
+  Outflow::Limits outflow {};
+  Inflow::Limits inflow {};
+};
+
+// One TCP connection of the app, as one of the two proxies sees it: a stream in each direction and the few facts
+// about its beginning and its end that must reach the other side. Outlives links: what it still has to say on the
+// present link is derived from what it has said there, and a new link simply starts from nothing said.
+//
+// The session is over for us when the shell has released it (its local socket is closed) and nothing about it can
+// matter to the peer any more:
+//
+//   how it ended               over when
+//   both streams to their end  our end is acknowledged, theirs delivered, and that was told once
+//   reset by us                the peer said closed, or never heard of the session
+//   reset by the peer          at once (closed is said by the tunnel, which needs no session for it)
+//   closed by the peer         at once: it forgets only sessions that are over on its side
+//
+// Should the last word be lost with its link, the side that still waits resumes the session on the next one, and is
+// told "closed" there.
+class Session
+{
+public:
+  Session( Side side,
+           SessionId id,
+           SessionRecord& record,
+           Memory memory,
+           SessionLimits limits,
+           std::size_t peer_window );
+  Session( const Session& ) = delete;
+  Session& operator=( const Session& ) = delete;
+
+  [[nodiscard]] SessionId id() const { return id_; }
+  [[nodiscard]] SessionRecord& record() { return record_; }
+
+  // -- from the local program ------------------------------------------------------------------------------------
+  Outflow& outflow() { return outflow_; }
+  Inflow& inflow() { return inflow_; }
+  void target_connected() { connected_ = true; } // acceptor only
+  [[nodiscard]] bool connected() const { return connected_; }
+  // The local program, or we for it, broke the session off. The first reason counts.
+  void reset( ResetReason reason );
+  // The shell has closed the local socket and does not look at the session again.
+  void release() { released_ = true; }
+  [[nodiscard]] bool released() const { return released_; }
+
+  // -- the end ---------------------------------------------------------------------------------------------------
+  [[nodiscard]] std::optional<ResetReason> reset_by_us() const { return reset_ours_; }
+  [[nodiscard]] std::optional<ResetReason> reset_by_peer() const { return reset_theirs_; }
+  // Both streams reached their end.
+  [[nodiscard]] bool complete() const { return outflow_.finished() and inflow_.finished(); }
+  [[nodiscard]] bool closed_by_peer() const { return closed_; }
+  [[nodiscard]] bool over() const;
+
+  // -- from the link ---------------------------------------------------------------------------------------------
+  // Another link carries the session from now on: nothing has been said on it. A session that the peer does not
+  // know yet may begin with `peer_window` bytes.
+  void new_link( std::size_t peer_window );
+  [[nodiscard]] Verdict receive( const Frame& frame );
+
+  // -- to the link -----------------------------------------------------------------------------------------------
+  // Whether there is something to say on this link now, not counting acknowledgements that can wait.
+  [[nodiscard]] bool has_something_to_say() const;
+  // Says the next thing, one frame, if there is any; acknowledgements that can wait are said too.
+  void speak( FrameBatch& batch, Time now, Duration round_trip );
+  // Something that can wait a little: an acknowledgement, or room for bytes that had to be let go.
+  [[nodiscard]] bool something_can_wait() const;
+
+private:
+  [[nodiscard]] FrameHeader header( FrameType type ) const;
+  [[nodiscard]] FrameHeader header_with_news( FrameType type, Time now, Duration round_trip );
+  void say_resume( FrameBatch& batch );
+  [[nodiscard]] Verdict resumed( const Frame& frame );
+
+  Side side_;
+  SessionId id_;
+  SessionRecord& record_;
+  Outflow outflow_;
+  Inflow inflow_;
+
+  bool connected_ = false; // the target is
+  bool known_ = false;     // the peer has spoken of this session: it knows it
+  bool named_ = false;     // we have named it to the peer, on any link
+  bool closed_ = false;    // the peer says there is no such session
+  bool released_ = false;
+  std::optional<ResetReason> reset_ours_ {};
+  std::optional<ResetReason> reset_theirs_ {};
+
+  // What was said and heard on the present link.
+  struct OnLink
+  {
+    bool introduced = false; // we said open or resume
+    bool may_send = false;   // we know from where on the peer wants our bytes
+    bool opened = false;     // we said opened
+    bool reset = false;      // we said reset
+  };
+  OnLink on_link_ {};
+
+  friend class Tunnel; // places of the session in the tunnel's lists
+  bool in_turns_ = false;
+  bool in_touched_ = false;
+  bool in_later_ = false;
+};
+
+} // namespace holdfast

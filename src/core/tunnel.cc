@@ -1,0 +1,248 @@
+#include "core/tunnel.hh"
+
+#include <algorithm>
+#include <array>
+#include <cassert>
+#include <utility>
+
+namespace holdfast {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+// How long an acknowledgement waits for data to ride on. An echo comes back within a few milliseconds; nothing but
+// the sender's memory waits for the rest.
+constexpr Duration acknowledgement_delay = 20ms;
+
+// Frames about sessions that do not exist: honest ones come once per session and link, and there are at most as
+// many sessions as slots; a peer that sends more than this before we could answer is not honest.
+constexpr std::size_t unknown_max = 65536;
+
+} // namespace
+
+Tunnel::Tunnel( Side side, Memory memory, SessionLimits limits )
+  : side_( side ), memory_( memory ), limits_( limits )
+{}
+
+Tunnel::~Tunnel()
+{
+  for ( auto& [id, session] : sessions_ ) {
+    SessionRecord* const record = &session->record();
+    session.reset(); // gives its chunks back, so the record must still be there
+    memory_.slots.give( record );
+  }
+}
+
+// -- sessions ----------------------------------------------------------------------------------------------------
+
+Session* Tunnel::open()
+{
+  assert( side_ == Side::opener );
+  Session* const session = make( last_id_ + 1, peer_window_ );
+  if ( session != nullptr ) {
+    ++last_id_;
+    give_turn( *session );
+  }
+  return session;
+}
+
+Session* Tunnel::make( SessionId id, std::size_t peer_window )
+{
+  SessionRecord* const record = memory_.slots.take();
+  if ( record == nullptr ) {
+    return nullptr;
+  }
+  auto session = std::make_unique<Session>( side_, id, *record, memory_, limits_, peer_window );
+  return sessions_.emplace( id, std::move( session ) ).first->second.get();
+}
+
+Session* Tunnel::find( SessionId id )
+{
+  const auto found = sessions_.find( id );
+  return found == sessions_.end() ? nullptr : found->second.get();
+}
+
+Session* Tunnel::next_touched()
+{
+  if ( touched_.empty() ) {
+    return nullptr;
+  }
+  Session* const session = touched_.front();
+  touched_.pop_front();
+  session->in_touched_ = false;
+  return session;
+}
+
+void Tunnel::served( Session& session, Time now )
+{
+  give_turn_or_put_off( session, now );
+  drop_if_over( session );
+}
+
+void Tunnel::touch( Session& session )
+{
+  if ( not session.in_touched_ ) {
+    session.in_touched_ = true;
+    touched_.push_back( &session );
+  }
+}
+
+void Tunnel::give_turn( Session& session )
+{
+  if ( not session.in_turns_ ) {
+    session.in_turns_ = true;
+    turns_.push_back( &session );
+  }
+}
+
+void Tunnel::give_turn_or_put_off( Session& session, Time now )
+{
+  if ( session.has_something_to_say() ) {
+    give_turn( session );
+  } else if ( session.something_can_wait() ) {
+    put_off( session, now );
+  }
+}
+
+void Tunnel::put_off( Session& session, Time now )
+{
+  if ( not session.in_later_ ) {
+    session.in_later_ = true;
+    later_.push_back( &session );
+    later_due_ = std::min( later_due_, now + acknowledgement_delay );
+  }
+}
+
+void Tunnel::drop_if_over( Session& session )
+{
+  if ( not session.over() or session.in_turns_ or session.in_touched_ or session.in_later_ ) {
+    return;
+  }
+  SessionRecord* const record = &session.record();
+  sessions_.erase( session.id() ); // gives its chunks back, so the record must still be there
+  memory_.slots.give( record );
+}
+
+// -- the link ----------------------------------------------------------------------------------------------------
+
+void Tunnel::attach( std::size_t peer_window )
+{
+  attached_ = true;
+  peer_window_ = peer_window;
+  closed_.clear(); // the peer asks again on this link
+  for ( Session* session : std::exchange( turns_, {} ) ) {
+    session->in_turns_ = false;
+  }
+  std::vector<Session*> all;
+  all.reserve( sessions_.size() );
+  for ( auto& [id, session] : sessions_ ) {
+    session->new_link( peer_window );
+    all.push_back( session.get() );
+  }
+  // In rising order: the peer takes an open only with a number above all it has seen.
+  std::ranges::sort( all, {}, &Session::id );
+  for ( Session* session : all ) {
+    give_turn( *session );
+    touch( *session ); // a session that was waiting to be over may be so now
+  }
+}
+
+void Tunnel::detach()
+{
+  attached_ = false;
+}
+
+Verdict Tunnel::receive( const Frame& frame )
+{
+  const FrameHeader& header = frame.header;
+  if ( header.type == FrameType::goodbye ) {
+    goodbye_ = reset_reason( frame.payload.front() );
+    return std::nullopt;
+  }
+  if ( header.session == 0 ) {
+    return Fault::out_of_order;
+  }
+  Session* const session = find( header.session );
+  if ( session == nullptr ) {
+    return receive_for_unknown( header );
+  }
+  if ( const auto fault = session->receive( frame ) ) {
+    return fault;
+  }
+  if ( header.type == FrameType::reset ) {
+    closed_.push_back(
+      { header.session, std::nullopt } ); // at most one more per session than honest, see unknown_max
+    if ( closed_.size() > unknown_max ) {
+      return Fault::too_many_unknown;
+    }
+  }
+  touch( *session );
+  return std::nullopt;
+}
+
+Verdict Tunnel::receive_for_unknown( const FrameHeader& header )
+{
+  const bool new_one = header.type == FrameType::open and header.session > last_id_;
+  if ( side_ == Side::acceptor ) {
+    last_id_ = std::max( last_id_, header.session );
+  }
+  if ( new_one and side_ == Side::acceptor ) {
+    if ( Session* const session = make( header.session, header.window ) ) {
+      touch( *session );
+      return std::nullopt;
+    }
+    closed_.push_back( { header.session, ResetReason::limit } );
+  } else if ( header.type == FrameType::open or header.type == FrameType::resume
+              or header.type == FrameType::reset ) {
+    closed_.push_back( { header.session, std::nullopt } );
+  }
+  // Anything else was said before the peer heard that the session is over.
+  return closed_.size() > unknown_max ? Verdict { Fault::too_many_unknown } : std::nullopt;
+}
+
+void Tunnel::transmit( FrameBatch& batch, Time now, Duration round_trip )
+{
+  while ( not batch.full() and not closed_.empty() ) {
+    const Refusal refusal = closed_.front();
+    closed_.pop_front();
+    FrameHeader header;
+    header.session = refusal.id;
+    if ( refusal.reason ) {
+      header.type = FrameType::reset;
+      const std::array reason { static_cast<std::byte>( *refusal.reason ) };
+      batch.put_copy( header, reason );
+    } else {
+      header.type = FrameType::closed;
+      batch.put( header );
+    }
+  }
+  while ( not batch.full() and not turns_.empty() ) {
+    Session* const session = turns_.front();
+    turns_.pop_front();
+    session->in_turns_ = false;
+    session->speak( batch, now, round_trip );
+    give_turn_or_put_off( *session, now ); // one frame a turn: no session waits for another's megabytes
+    drop_if_over( *session );
+  }
+}
+
+// -- time --------------------------------------------------------------------------------------------------------
+
+void Tunnel::tick( Time now )
+{
+  if ( now < later_due_ ) {
+    return;
+  }
+  later_due_ = never;
+  const auto due = std::exchange( later_, {} );
+  for ( Session* session : due ) {
+    session->in_later_ = false;
+    if ( session->something_can_wait() ) {
+      give_turn( *session );
+    }
+    drop_if_over( *session );
+  }
+}
+
+} // namespace holdfast

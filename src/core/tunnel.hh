@@ -1,0 +1,103 @@
+#pragma once
+
+#include "core/frame.hh"
+#include "core/frame_batch.hh"
+#include "core/memory.hh"
+#include "core/session.hh"
+#include "core/time.hh"
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+namespace holdfast {
+
+// What lasts between one cproxy and one sproxy: the sessions, and whose turn it is to speak on the link. Which
+// socket that link is, is the shell's business; it says attach() when another one takes over and passes on what
+// arrives.
+//
+// Mutate once, then drain: whatever happens (frames received, a local socket ready, time passed) only touches
+// sessions. Then the shell serves them, one after another, and only there local bytes move; last, it transmits what
+// they have to say:
+//
+//   while ( Session* session = tunnel.next_touched() ) { ... ; tunnel.served( *session, now ); }
+//   while ( link is writable and tunnel.wants_to_transmit() ) { tunnel.transmit( batch, ... ); ... }
+//
+// A session stays alive until it is over() and in none of the lists; a pointer from next_touched() is good until
+// served().
+class Tunnel
+{
+public:
+  Tunnel( Side side, Memory memory, SessionLimits limits );
+  ~Tunnel();
+  Tunnel( const Tunnel& ) = delete;
+  Tunnel& operator=( const Tunnel& ) = delete;
+
+  // -- sessions --------------------------------------------------------------------------------------------------
+  // Opener only: a new session, or nullptr when there are as many as there may be.
+  [[nodiscard]] Session* open();
+  [[nodiscard]] std::size_t sessions() const { return sessions_.size(); }
+  template<class F>
+  void for_each_session( F f )
+  {
+    for ( auto& [id, session] : sessions_ ) {
+      f( *session );
+    }
+  }
+  // Something happened to the session: it must be served in this turn.
+  void touch( Session& session );
+  // The next session to serve, in the order they were touched; nullptr when there is none left.
+  [[nodiscard]] Session* next_touched();
+  void served( Session& session, Time now );
+
+  // -- the link --------------------------------------------------------------------------------------------------
+  // A link that has proved itself carries the tunnel from now on. `peer_window`: the first window of a new session.
+  void attach( std::size_t peer_window );
+  void detach();
+  [[nodiscard]] bool attached() const { return attached_; }
+  [[nodiscard]] Verdict receive( const Frame& frame );
+  [[nodiscard]] bool wants_to_transmit() const
+  {
+    return attached_ and ( not turns_.empty() or not closed_.empty() );
+  }
+  void transmit( FrameBatch& batch, Time now, Duration round_trip );
+  // Ended by the peer: it said goodbye with this reason.
+  [[nodiscard]] std::optional<ResetReason> goodbye() const { return goodbye_; }
+
+  // -- time ------------------------------------------------------------------------------------------------------
+  [[nodiscard]] Time deadline() const { return attached_ ? later_due_ : never; }
+  void tick( Time now );
+
+private:
+  [[nodiscard]] Session* find( SessionId id );
+  [[nodiscard]] Verdict receive_for_unknown( const FrameHeader& header );
+  [[nodiscard]] Session* make( SessionId id, std::size_t peer_window );
+  void give_turn( Session& session );
+  void give_turn_or_put_off( Session& session, Time now );
+  void put_off( Session& session, Time now );
+  void drop_if_over( Session& session );
+
+  Side side_;
+  Memory memory_;
+  SessionLimits limits_;
+  std::size_t peer_window_ = 0;
+  bool attached_ = false;
+  std::optional<ResetReason> goodbye_ {};
+  SessionId last_id_ = 0; // opened by us, or the highest the peer ever named
+
+  std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_ {};
+  std::deque<Session*> turns_ {};   // have something to say now
+  std::deque<Session*> touched_ {}; // for the shell
+  std::vector<Session*> later_ {};  // have something to say that can wait until later_due_
+  Time later_due_ = never;
+  struct Refusal
+  {
+    SessionId id;
+    std::optional<ResetReason> reason; // reset with it; without: closed
+  };
+  std::deque<Refusal> closed_ {}; // to be said about sessions we do not have
+};
+
+} // namespace holdfast
