@@ -3,6 +3,7 @@
 #include "core/frame.hh"
 #include "core/time.hh"
 
+#include <algorithm>
 #include <optional>
 
 namespace holdfast {
@@ -31,7 +32,7 @@ public:
   void heard( Time now ) { heard_ = now; }
   // Our own process was late by `lateness` (stopped, suspended, a busy machine): that time says nothing about the
   // peer.
-  void excuse( Duration lateness ) { heard_ += lateness; }
+  void excuse( Duration lateness, Time now ) { heard_ = std::min( heard_ + lateness, now ); }
   void heartbeat_heard( const FrameHeader& header, Time now );
 
   [[nodiscard]] bool beat_due( Time now ) const { return now >= next_beat_; }

@@ -128,6 +128,7 @@ void Loop::wait( Time deadline )
     fail( "epoll_wait" );
   }
   now_ = read_clock();
+  late_ = deadline < now_ ? now_ - deadline : Duration {};
 
   // A watcher may destroy another one whose event is still to come: those are found here, by position, as gone.
   pending_.clear();

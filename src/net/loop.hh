@@ -61,6 +61,9 @@ public:
   void wait( Time deadline );
 
   [[nodiscard]] Time now() const { return now_; }
+  // How long after its deadline the last wait came back: our own lateness (a long turn, SIGSTOP, suspend), which says
+  // nothing about anybody else.
+  [[nodiscard]] Duration late() const { return late_; }
 
 private:
   void settle();
@@ -68,6 +71,7 @@ private:
 
   Fd epoll_;
   Time now_;
+  Duration late_ {};
   std::vector<Watcher*> touched_ {};
   std::vector<Watcher*> pending_ {}; // the watchers of the events under way; cleared by position when they leave
 };
