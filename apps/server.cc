@@ -264,15 +264,15 @@ void Server::turn()
   for ( const auto& listener : listeners_ ) {
     deadline = std::min( deadline, listener->deadline() );
   }
+  const bool held_back = output_.full(); // what the loop is told now, as the interest of every client
   loop_.wait( deadline );
   for ( const auto& listener : listeners_ ) {
     if ( listener->deadline() <= loop_.now() ) {
       listener->listen_again();
     }
   }
-  const bool was_full = output_.full();
   output_.flush(); // every message is on its way before we wait again
-  if ( was_full and not output_.full() ) {
+  if ( held_back and not output_.full() ) {
     for ( const auto& [fd, client] : clients_ ) {
       loop_.touch( *client );
     }

@@ -1,16 +1,28 @@
 #include "lines/line_splitter.hh"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace holdfast::lines {
 
+namespace {
+
+// How many bytes come before the first newline; all of them when there is none.
+std::size_t before_newline( std::span<const std::byte> input )
+{
+  const void* const found = std::memchr( input.data(), '\n', input.size() );
+  return found == nullptr ? input.size()
+                          : static_cast<std::size_t>( static_cast<const std::byte*>( found ) - input.data() );
+}
+
+} // namespace
+
 std::optional<LineSplitter::Line> LineSplitter::next( std::span<const std::byte>& input )
 {
   while ( not input.empty() ) {
-    const auto newline = std::find( input.begin(), input.end(), std::byte { '\n' } );
-    const auto part = input.first( static_cast<std::size_t>( newline - input.begin() ) );
-    const bool complete = newline != input.end();
+    const auto part = input.first( before_newline( input ) );
+    const bool complete = part.size() < input.size();
     const auto rest = input.subspan( part.size() + ( complete ? 1 : 0 ) );
 
     if ( not skipping_ and part.size() > line_max - held_ ) {

@@ -1,0 +1,133 @@
+#!/usr/bin/python3
+"""Goal of this test: a server whose standard output goes, fails or is slow says so or waits, keeps its memory bounded and
+can always be ended."""
+
+import os
+import signal
+import subprocess
+import time
+
+from harness import Client, Program, Server, message, printed, reset, tell
+
+
+def a_pipe():
+    reading, writing = os.pipe()
+    return os.fdopen(reading, "rb", buffering=0), os.fdopen(writing, "wb", buffering=0)
+
+
+def an_idle_server_notices_that_its_reader_has_gone():
+    reading, writing = a_pipe()
+    with reading, Server(stdout=writing) as server:
+        writing.close()
+        reading.close()
+        server.ends(1)
+        assert server.errors().splitlines()[1:] == ["server: cannot write to standard output: Broken pipe"]
+
+
+def a_busy_server_notices_it_too():
+    reading, writing = a_pipe()
+    with reading, Server(stdout=writing) as server, Client("127.0.0.1", server.port) as client:
+        writing.close()
+        client.type(b"one\n")
+        assert reading.read(64) == printed(b"one")
+        client.type(b"two\n" * 10000)
+        reading.close()
+        server.ends(1)
+        assert server.errors().splitlines()[1:] == ["server: cannot write to standard output: Broken pipe"]
+        client.ends(1)
+
+
+def a_full_disk_is_named():
+    with open("/dev/full", "wb") as full, Server(stdout=full) as server, server.connect() as connection:
+        connection.sendall(message(b"one"))
+        server.ends(1)
+        assert server.errors().splitlines()[1:] == ["server: cannot write to standard output: No space left on device"]
+
+
+def a_closed_standard_output_is_named():
+    command = ["sh", "-c", 'exec "$0" "$@" >&-']
+    with Program("server", 0, prefix=command, stdin=subprocess.DEVNULL) as server:
+        server.ends(1)
+        assert server.errors() == "server: cannot write to standard output: Bad file descriptor\n"
+
+
+def a_closed_standard_input_of_the_client_is_named():
+    command = ["sh", "-c", 'exec "$0" "$@" <&-']
+    with Server() as server, Client("127.0.0.1", server.port, prefix=command) as client:
+        client.ends(1)
+        assert client.errors() == "client: cannot read standard input: Bad file descriptor\n"
+
+
+def a_closed_standard_error_gets_nobody_elses_bytes():
+    """The server's sockets must not become descriptor 2, or its messages would go to a client."""
+    command = ["sh", "-c", 'exec "$0" "$@" 2>&-']
+    with Server() as server, Client("127.0.0.1", server.port, prefix=command) as client:
+        client.type(b"x" * 2000 + b"\nnext\n")
+        client.end_input()
+        client.ends(3)
+        server.prints(printed(b"next"))
+
+
+def a_slow_reader_holds_the_clients_back():
+    """Nobody reads the server's output. It takes what fits, then TCP holds the clients back: no memory, no turning in
+    circles, even for a client that is reset meanwhile. When the reader goes on, everything is there."""
+    reading, writing = a_pipe()
+    with reading, Server(stdout=writing) as server:
+        writing.close()
+        before = server.stat("VmRSS")
+        stream = b"".join(message(b"%d" % i * 100) for i in range(100000))
+        with server.connect() as connection, server.connect("::1") as other:
+            connection.setblocking(False)
+            sent, deadline = 0, time.monotonic() + 2
+            while sent < len(stream) and time.monotonic() < deadline:
+                try:
+                    sent += connection.send(stream[sent : sent + 65536])
+                except BlockingIOError:
+                    time.sleep(0.02)
+            assert sent < len(stream), "the server should have stopped reading"
+            grown = server.stat("VmRSS") - before
+            assert grown < 4096, f"the server grew by {grown} kB"
+            reset(other)
+            used = server.cpu_seconds()
+            time.sleep(2)
+            assert server.cpu_seconds() - used < 0.3, "the server turns in circles"
+
+            whole = 0  # the messages that were sent whole
+            while whole < sent:
+                length = 4 + int.from_bytes(stream[whole : whole + 4], "big")
+                if whole + length > sent:
+                    break
+                whole += length
+            count, at = 0, 0
+            while at < whole:
+                at += 4 + int.from_bytes(stream[at : at + 4], "big")
+                count += 1
+            expected = printed(*(b"%d" % i * 100 for i in range(count)))
+            got = bytearray()
+            while len(got) < len(expected):
+                got += reading.read(65536)
+            assert bytes(got) == expected
+            assert "Connection reset" in server.says("lost the client")
+
+
+def a_server_that_cannot_print_can_be_ended():
+    reading, writing = a_pipe()
+    with reading, Server(stdout=writing) as server, server.connect() as connection:
+        writing.close()
+        connection.sendall(b"".join(message(b"x" * 1000) for _ in range(200)))
+        time.sleep(0.5)
+        server.process.send_signal(signal.SIGTERM)
+        server.ends(1)
+        assert "bytes of messages not printed" in server.errors()
+
+
+tell(
+    an_idle_server_notices_that_its_reader_has_gone,
+    a_busy_server_notices_it_too,
+    a_full_disk_is_named,
+    a_closed_standard_output_is_named,
+    a_closed_standard_input_of_the_client_is_named,
+    a_closed_standard_error_gets_nobody_elses_bytes,
+    a_slow_reader_holds_the_clients_back,
+    a_server_that_cannot_print_can_be_ended,
+)
