@@ -26,7 +26,7 @@ os.environ["HOLDFAST_BIN"] = os.environ.get("HOLDFAST_BIN") or str(ROOT)
 import harness  # noqa: E402
 from telnet import first_fault, start_telnetd, telnet  # noqa: E402
 
-TITLES = {"direct": "telnet, direct", "holdfast": "telnet through Holdfast"}
+TITLES = {"direct": "telnet, direct", "holdfast": "telnet, Holdfast"}
 LOUD, GOOD, BAD, CALM, PLAIN = "\x1b[1m", "\x1b[1;32m", "\x1b[1;31m", "\x1b[2m", "\x1b[0m"
 
 
@@ -200,7 +200,7 @@ def play(world):
     tell(f"   Holdfast goes on and shows the {len(held.sequence()) - before} pings of the meantime", GOOD)
     world.watch_for(2)
 
-    tell("three times in one second: 10.0.0.14 -> 10.0.0.15 -> 10.0.0.16 -> 10.0.0.17", LOUD)
+    tell("three moves in a second: 10.0.0.14 -> .15 -> .16 -> 10.0.0.17", LOUD)
     for last in (15, 16, 17):
         net.move(f"10.0.0.{last}")
         world.watch_for(0.3)
