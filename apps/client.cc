@@ -75,11 +75,11 @@ int milliseconds_until( Time deadline )
 // 0, or the errno that kept us from being connected.
 int connect( const Address& address, Fd& connected )
 {
-  auto [fd, error] = connect_to( address );
-  if ( not fd ) {
-    return error;
+  Connecting connecting = connect_to( address );
+  if ( not connecting.fd ) {
+    return connecting.error;
   }
-  pollfd waiting { .fd = fd.get(), .events = POLLOUT, .revents = 0 };
+  pollfd waiting { .fd = connecting.fd.get(), .events = POLLOUT, .revents = 0 };
   const Time deadline = read_clock() + connect_patience;
   int ready = 0;
   do {
@@ -88,10 +88,10 @@ int connect( const Address& address, Fd& connected )
   if ( ready <= 0 ) {
     return ready == 0 ? ETIMEDOUT : errno;
   }
-  if ( const int refused = pending_error( fd.get() ) ) {
+  if ( const int refused = pending_error( connecting.fd.get() ) ) {
     return refused;
   }
-  connected = std::move( fd );
+  connected = std::move( connecting.fd );
   return 0;
 }
 
@@ -328,20 +328,17 @@ int run( const std::string& host, std::uint16_t port )
 
 int main( int argc, char** argv )
 {
-  CLI::App app { "Sends every line of standard input to a server, as one message each.", "client" };
-  std::string host;
-  std::uint16_t port = 0;
-  app.add_option( "SIP", host, "The server: a name, an IPv4 or an IPv6 address" )->required();
-  app.add_option( "SPORT", port, "Its port" )->required()->check( CLI::Range( 1, 65535 ) );
-  app.footer(
-    "A line may have 1024 bytes without its newline; a longer one is reported and not sent.\n\n"
-    "Exit status: 0 all lines were sent and the server has them, 1 trouble with the connection or the input,\n"
-    "2 wrong options, 3 all lines were sent but for some that were too long, 130 and 143 ended by a signal." );
-  try {
+  return holdfast::program::run_main( "client", [&] {
+    CLI::App app { "Sends every line of standard input to a server, as one message each.", "client" };
+    std::string host;
+    std::uint16_t port = 0;
+    app.add_option( "SIP", host, "The server: a name, an IPv4 or an IPv6 address" )->required();
+    app.add_option( "SPORT", port, "Its port" )->required()->check( CLI::Range( 1, 65535 ) );
+    app.footer(
+      "A line may have 1024 bytes without its newline; a longer one is reported and not sent.\n\n"
+      "Exit status: 0 all lines were sent and the server has them, 1 trouble with the connection or the input,\n"
+      "2 wrong options, 3 all lines were sent but for some that were too long, 130 and 143 ended by a signal." );
     const auto status = holdfast::program::parse( app, argc, argv );
     return status ? *status : holdfast::run( host, port );
-  } catch ( const std::exception& trouble ) {
-    holdfast::program::say( "client", "{}", trouble.what() );
-    return holdfast::program::status_trouble;
-  }
+  } );
 }

@@ -13,6 +13,7 @@
 
 #include <csignal>
 #include <cstdio>
+#include <exception>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -47,13 +48,25 @@ inline std::optional<int> parse( CLI::App& app, int argc, const char* const* arg
   }
 }
 
+// Runs main's body. What it throws ends the program with one line: only starting up throws (net/error.hh).
+template<typename Body>
+int run_main( const char* name, Body body ) noexcept
+{
+  try {
+    return body();
+  } catch ( const std::exception& trouble ) {
+    std::fprintf( stderr, "%s: %s\n", name, trouble.what() ); // unlike fmt, it cannot throw
+    return status_trouble;
+  }
+}
+
 // Descriptors 0, 1 and 2 exist from here on. Without this, a socket could become standard error in a program that
 // was started with 2>&- and be sent our messages.
 inline void keep_standard_descriptors()
 {
   int fd = 0;
   do {
-    fd = ::open( "/dev/null", O_RDWR ); // NOLINT(cppcoreguidelines-pro-type-vararg): open(2) is what it is
+    fd = ::open( "/dev/null", O_RDWR );
   } while ( fd >= 0 and fd <= STDERR_FILENO );
   if ( fd >= 0 ) {
     ::close( fd );
@@ -64,12 +77,14 @@ inline void keep_standard_descriptors()
 // Throws StartupError.
 inline Fd stop_signals()
 {
-  ::signal( SIGPIPE, SIG_IGN );
-  sigset_t signals;
+  struct sigaction ignored = {};
+  ignored.sa_handler = SIG_IGN;
+  ::sigaction( SIGPIPE, &ignored, nullptr );
+  sigset_t signals {};
   ::sigemptyset( &signals );
   ::sigaddset( &signals, SIGINT );
   ::sigaddset( &signals, SIGTERM );
-  ::sigprocmask( SIG_BLOCK, &signals, nullptr );
+  ::pthread_sigmask( SIG_BLOCK, &signals, nullptr );
   Fd fd { ::signalfd( -1, &signals, SFD_CLOEXEC | SFD_NONBLOCK ) };
   if ( not fd ) {
     fail( "signalfd" );
