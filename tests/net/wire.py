@@ -1,0 +1,64 @@
+"""The protocol as a stranger would write it from docs/PROTOCOL.md: just enough to greet, and to be wrong on purpose."""
+
+import hashlib
+import hmac
+import os
+import struct
+
+HELLO, WELCOME, HEARTBEAT, GOODBYE, OPEN, OPENED, RESUME, DATA, ACK, END, RESET, CLOSED = range(1, 13)
+MADE, RESUMED, GONE, LATER, REFUSED = range(1, 6)
+MAGIC = b"HFST"
+BINDING = bytes(32)  # of a link in the clear
+
+
+def frame(kind, session=0, sequence=0, acknowledgement=0, payload=b"", window=1 << 20, length=None, flags=0):
+    """One frame; `length` may lie."""
+    length = len(payload) if length is None else length
+    return struct.pack("!BBHIQQQ", kind, flags, length, window, session, sequence, acknowledgement) + payload
+
+
+def hello(purpose=1, instance=None, tunnel=bytes(16), attempt=1, nonce=None, proof=bytes(32), beat_us=100_000, magic=MAGIC,
+          version=1, lowest=1, run=None, window=1 << 20):
+    payload = magic + struct.pack("!BBBBIII", version, lowest, purpose, 0, 0, beat_us, window)
+    payload += instance or os.urandom(16)
+    payload += os.urandom(8) if run is None else run
+    return payload + tunnel + struct.pack("!Q", attempt) + (nonce or os.urandom(32)) + proof
+
+
+def welcome(answer=MADE, tunnel=None, attempt=1, magic=MAGIC, version=1, beat_us=100_000, window=1 << 20):
+    return (magic + struct.pack("!BBHIIII", version, answer, 0, 0, beat_us, window, 0) + (tunnel or os.urandom(16))
+            + struct.pack("!Q", attempt) + os.urandom(32) + bytes(32))
+
+
+def greeting(payload):
+    return frame(HELLO, payload=payload, window=0)
+
+
+def parse(data):
+    """The whole frames at the beginning of the bytes: a list of (kind, session, sequence, acknowledgement, payload)."""
+    frames = []
+    while len(data) >= 32:
+        kind, _, length, _, session, sequence, acknowledgement = struct.unpack("!BBHIQQQ", data[:32])
+        if len(data) < 32 + length:
+            break
+        frames.append((kind, session, sequence, acknowledgement, bytes(data[32:32 + length])))
+        data = data[32 + length:]
+    return frames
+
+
+def answer_of(payload):
+    return payload[5]
+
+
+def secret(hello_payload, welcome_payload):
+    """The tunnel's secret, as both sides make it."""
+    return hmac.new(hello_payload[68:100] + welcome_payload[48:80],
+                    statement("secret", hello_payload, welcome_payload[24:40]), hashlib.sha256).digest()
+
+
+def prove(key, hello_payload):
+    return hmac.new(key, statement("hello", hello_payload, hello_payload[44:60]), hashlib.sha256).digest()
+
+
+def statement(label, hello_payload, tunnel):
+    return b"holdfast 1 " + label.encode() + BINDING + tunnel + hello_payload[60:68] + hello_payload[68:100]
