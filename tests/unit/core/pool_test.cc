@@ -1,0 +1,162 @@
+#include "core/pool.hh"
+
+#include "unit/core/support.hh"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+namespace holdfast {
+namespace {
+
+using namespace test;
+
+TEST( Pool, GivesEachChunkOnceAndThenNone )
+{
+  TestPool pool { 5 };
+  std::set<Pool::Index> taken;
+  for ( int i = 0; i < 5; ++i ) {
+    const auto chunk = pool->take();
+    ASSERT_NE( chunk, Pool::none );
+    EXPECT_EQ( pool->next( chunk ), Pool::none );
+    EXPECT_EQ( pool->bytes( chunk ).size(), Pool::chunk_size );
+    taken.insert( chunk );
+  }
+  EXPECT_EQ( taken.size(), 5U );
+  EXPECT_EQ( pool->take(), Pool::none );
+  EXPECT_EQ( pool->used(), 5U );
+  EXPECT_EQ( pool->free(), 0U );
+}
+
+TEST( Pool, TheChunkGivenBackLastIsTakenFirst )
+{
+  TestPool pool { 4 };
+  const auto first = pool->take();
+  const auto second = pool->take();
+  pool->give( first );
+  pool->give( second );
+  EXPECT_EQ( pool->take(), second );
+  EXPECT_EQ( pool->take(), first );
+}
+
+TEST( Pool, ChunksNeverTakenAreTouchedLast )
+{
+  TestPool pool { 10, 1 };
+  const auto first = pool->take();
+  const auto second = pool->take();
+  pool->give( first );
+  pool->give( second ); // beyond the one that stays hot
+  EXPECT_EQ( pool->take(), first );
+  EXPECT_EQ( pool->take(), second ); // and not a third one
+}
+
+TEST( Pool, NobodyHoldsMoreThanRemains )
+{
+  TestPool pool { 100 };
+  EXPECT_EQ( pool->share( 0 ), 50U );
+  EXPECT_EQ( pool->share( 98 ), 1U );
+  EXPECT_EQ( pool->share( 100 ), 0U );
+  EXPECT_EQ( pool->share( 1000 ), 0U );
+}
+
+TEST( Pool, GreedyHoldersLeaveAPartToNewcomers )
+{
+  for ( const std::size_t holders : { 1U, 2U, 4U, 9U } ) {
+    TestPool pool { 100 };
+    std::vector<Pool::Index> held( holders, 0 );
+    bool somebody_took = true;
+    while ( somebody_took ) {
+      somebody_took = false;
+      for ( auto& mine : held ) {
+        if ( pool->share( mine ) > 0 ) { // one at a time, in turn
+          ASSERT_NE( pool->take(), Pool::none );
+          ++mine;
+          somebody_took = true;
+        }
+      }
+    }
+    const double part = 100.0 / static_cast<double>( holders + 1 );
+    EXPECT_NEAR( pool->free(), part, 3.0 ) << holders << " greedy holders";
+    EXPECT_GT( pool->share( 0 ), 0U );
+  }
+}
+
+TEST( Pool, ANewcomerGetsTheLastChunk )
+{
+  TestPool pool { 3 };
+  static_cast<void>( pool->take() );
+  static_cast<void>( pool->take() );
+  EXPECT_EQ( pool->share( 1 ), 0U );
+  EXPECT_EQ( pool->share( 0 ), 1U );
+  static_cast<void>( pool->take() );
+  EXPECT_EQ( pool->share( 0 ), 0U );
+}
+
+TEST( Pool, EachColdChunkIsDiscardedOnce )
+{
+  TestPool pool { 6, 2 };
+  std::vector<Pool::Index> chunks;
+  for ( int i = 0; i < 6; ++i ) {
+    chunks.push_back( pool->take() );
+  }
+  for ( const auto chunk : chunks ) {
+    pool->give( chunk );
+  }
+  std::set<const std::byte*> discarded;
+  const auto discard = [&]( std::span<std::byte> bytes ) {
+    EXPECT_EQ( bytes.size(), Pool::chunk_size );
+    EXPECT_TRUE( discarded.insert( bytes.data() ).second );
+  };
+  pool->cool( discard );
+  EXPECT_EQ( discarded.size(), 4U ); // two stay hot
+  pool->cool( discard );
+  EXPECT_EQ( discarded.size(), 4U ); // nothing became cold since
+  EXPECT_FALSE( discarded.contains( pool->bytes( chunks[0] ).data() ) );
+  EXPECT_FALSE( discarded.contains( pool->bytes( chunks[1] ).data() ) );
+
+  // Cold chunks are chunks like any other.
+  std::set<Pool::Index> again;
+  for ( int i = 0; i < 6; ++i ) {
+    again.insert( pool->take() );
+  }
+  EXPECT_EQ( again.size(), 6U );
+  EXPECT_FALSE( again.contains( Pool::none ) );
+  EXPECT_EQ( pool->take(), Pool::none );
+}
+
+TEST( Pool, WhateverHappensEveryChunkHasOneOwner )
+{
+  for ( std::uint64_t seed = 1; seed <= 50; ++seed ) {
+    Chance chance { seed };
+    const auto size = static_cast<Pool::Index>( chance.between( 1, 20 ) );
+    TestPool pool { size, static_cast<Pool::Index>( chance.below( 6 ) ) };
+    std::vector<Pool::Index> mine;
+    std::vector<unsigned> stamp( size, 0 );
+    for ( unsigned step = 1; step < 400; ++step ) {
+      if ( chance.once_in( 8 ) ) {
+        pool->cool( [&]( std::span<std::byte> bytes ) {
+          for ( const auto chunk : mine ) {
+            ASSERT_NE( bytes.data(), pool->bytes( chunk ).data() ) << "a chunk in use was discarded";
+          }
+        } );
+      } else if ( chance.once_in( 2 ) ) {
+        const auto chunk = pool->take();
+        ASSERT_EQ( chunk == Pool::none, mine.size() == size );
+        if ( chunk != Pool::none ) {
+          ASSERT_EQ( std::ranges::count( mine, chunk ), 0 );
+          ASSERT_EQ( pool->next( chunk ), Pool::none );
+          mine.push_back( chunk );
+        }
+      } else if ( not mine.empty() ) {
+        const auto at = static_cast<std::ptrdiff_t>( chance.below( mine.size() ) );
+        pool->give( mine[static_cast<std::size_t>( at )] );
+        mine.erase( mine.begin() + at );
+      }
+      ASSERT_EQ( pool->used(), mine.size() );
+      ASSERT_EQ( pool->free(), size - mine.size() );
+    }
+  }
+}
+
+} // namespace
+} // namespace holdfast

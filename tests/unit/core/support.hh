@@ -1,0 +1,119 @@
+#pragma once
+
+#include "core/frame_batch.hh"
+#include "core/frame_reader.hh"
+#include "core/memory.hh"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+// What the tests of the core share: bytes as text, memory as plain vectors, chance as a number.
+
+namespace holdfast::test {
+
+using Bytes = std::vector<std::byte>;
+
+inline std::span<const std::byte> raw( std::string_view text )
+{
+  return std::as_bytes( std::span { text } );
+}
+
+inline std::string text( std::span<const std::byte> bytes )
+{
+  return { reinterpret_cast<const char*>( bytes.data() ), bytes.size() };
+}
+
+// `count` bytes of an endless stream. Each byte is a function of its position, so that whatever is lost, doubled or
+// moved shows; streams of different seeds differ.
+inline std::string stream( Position from, std::size_t count, std::uint64_t seed = 0 )
+{
+  std::string out( count, '\0' );
+  for ( std::size_t i = 0; i < count; ++i ) {
+    const std::uint64_t x = ( from + i + seed * 1000003 ) * 0x9e3779b97f4a7c15U;
+    out[i] = static_cast<char>( x >> 56U );
+  }
+  return out;
+}
+
+class Chance
+{
+public:
+  explicit Chance( std::uint64_t seed ) : engine_( seed ) {}
+
+  // From 0 up to, but without, `n`. The remainder's bias is far below anything a test could see.
+  std::size_t below( std::size_t n ) { return n == 0 ? 0 : static_cast<std::size_t>( engine_() % n ); }
+  std::size_t between( std::size_t least, std::size_t most ) { return least + below( most - least + 1 ); }
+  bool once_in( std::size_t n ) { return below( n ) == 0; }
+
+private:
+  std::mt19937_64 engine_;
+};
+
+// A pool with memory of its own.
+class TestPool
+{
+public:
+  explicit TestPool( Pool::Index chunks, Pool::Index hot_max = 2 )
+    : memory_( std::make_unique_for_overwrite<std::byte[]>( chunks * Pool::chunk_size ) )
+    , next_( chunks )
+    , pool_( { memory_.get(), chunks * Pool::chunk_size }, next_, hot_max )
+  {}
+  Pool& operator*() { return pool_; }
+  Pool* operator->() { return &pool_; }
+
+private:
+  std::unique_ptr<std::byte[]> memory_;
+  std::vector<Pool::Index> next_;
+  Pool pool_;
+};
+
+// All the memory of one process.
+class TestMemory
+{
+public:
+  TestMemory( Pool::Index outflow_chunks, Pool::Index inflow_chunks, std::size_t sessions )
+    : outflow_( outflow_chunks ), inflow_( inflow_chunks ), records_( sessions ), slots_( records_ )
+  {}
+  Memory memory() { return { *outflow_, *inflow_, slots_ }; }
+  Pool& outflow() { return *outflow_; }
+  Pool& inflow() { return *inflow_; }
+  Slots& slots() { return slots_; }
+  [[nodiscard]] bool all_back() { return outflow_->used() == 0 and inflow_->used() == 0 and slots_.used() == 0; }
+
+private:
+  TestPool outflow_;
+  TestPool inflow_;
+  std::vector<SessionRecord> records_;
+  Slots slots_;
+};
+
+// Everything in a batch, as one string.
+inline std::string gathered( const FrameBatch& batch )
+{
+  std::string out;
+  for ( const auto slice : batch.slices() ) {
+    out += text( slice );
+  }
+  return out;
+}
+
+inline std::string frame( FrameHeader header, std::string_view payload = {} )
+{
+  Bytes out;
+  append_frame( out, header, raw( payload ) );
+  return text( out );
+}
+
+// The smallest greeting a FrameReader lets pass; what it says is not looked at.
+inline std::string greeting( FrameType type )
+{
+  return frame( FrameHeader { .type = type }, "?" );
+}
+
+} // namespace holdfast::test
