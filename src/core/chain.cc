@@ -12,7 +12,7 @@ std::size_t Chain::space( std::size_t most, std::span<std::span<std::byte>> slic
   std::size_t asked = 0;
 
   // What is left of the chunk that holds the last byte.
-  if ( tail_ != Pool::none and offset( record_.end ) != 0 and filled < slices.size() ) {
+  if ( asked < most and filled < slices.size() and tail_ != Pool::none and offset( record_.end ) != 0 ) {
     const auto rest = pool_.bytes( tail_ ).subspan( offset( record_.end ) );
     slices[filled] = rest.first( std::min( rest.size(), most ) );
     asked += slices[filled++].size();

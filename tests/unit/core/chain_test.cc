@@ -1,0 +1,261 @@
+#include "core/chain.hh"
+
+#include "unit/core/support.hh"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <string>
+
+namespace holdfast {
+namespace {
+
+using namespace test;
+
+constexpr std::size_t C = Pool::chunk_size;
+
+// Appends as much of `bytes` as there is space for; returns how much.
+std::size_t append( Chain& chain, std::string_view bytes, std::size_t slices_max = 8 )
+{
+  std::vector<std::span<std::byte>> slices( slices_max );
+  const std::size_t filled = chain.space( bytes.size(), slices );
+  std::size_t done = 0;
+  for ( std::size_t i = 0; i < filled; ++i ) {
+    EXPECT_FALSE( slices[i].empty() );
+    std::ranges::copy( raw( bytes.substr( done, slices[i].size() ) ), slices[i].begin() );
+    done += slices[i].size();
+  }
+  chain.commit( done );
+  return done;
+}
+
+std::string content( const Chain& chain, Position from, Chain::Cursor& cursor )
+{
+  std::string out;
+  for ( auto at = from; at < chain.end(); ) {
+    const auto piece = chain.read( at, cursor );
+    if ( piece.empty() ) {
+      ADD_FAILURE() << "nothing to read before the end";
+      break;
+    }
+    out += text( piece );
+    at += piece.size();
+  }
+  return out;
+}
+
+std::string content( const Chain& chain )
+{
+  Chain::Cursor cursor;
+  return content( chain, chain.begin(), cursor );
+}
+
+TEST( Chain, KeepsWhatWasAppended )
+{
+  TestPool pool { 8 };
+  ChainRecord record;
+  Chain chain { *pool, record };
+  const std::string bytes = stream( 0, 3 * C / 2 );
+  EXPECT_EQ( append( chain, bytes ), bytes.size() );
+  EXPECT_EQ( content( chain ), bytes );
+  EXPECT_EQ( chain.chunks(), 2U );
+  EXPECT_EQ( pool->used(), 2U );
+}
+
+TEST( Chain, HoldsNoChunkWhenThereIsNothingToKeep )
+{
+  TestPool pool { 8 };
+  ChainRecord record;
+  Chain chain { *pool, record };
+  append( chain, "keystroke" );
+  EXPECT_EQ( pool->used(), 1U );
+  chain.forget( chain.end() );
+  EXPECT_EQ( pool->used(), 0U );
+  EXPECT_EQ( chain.begin(), 9U );
+}
+
+TEST( Chain, SpaceThatWasNotUsedGoesBack )
+{
+  TestPool pool { 20 };
+  ChainRecord record;
+  Chain chain { *pool, record };
+  std::array<std::span<std::byte>, 8> slices;
+  EXPECT_EQ( chain.space( 5 * C, slices ), 5U );
+  EXPECT_EQ( pool->used(), 5U );
+  chain.commit( 0 );
+  EXPECT_EQ( pool->used(), 0U );
+  static_cast<void>( chain.space( 5 * C, slices ) );
+  chain.commit( C + 1 );
+  EXPECT_EQ( pool->used(), 2U );
+  static_cast<void>( chain.space( 5 * C, slices ) ); // and forgotten by its user
+  EXPECT_EQ( append( chain, "x" ), 1U );
+  EXPECT_EQ( pool->used(), 2U );
+  EXPECT_EQ( chain.size(), C + 2 );
+}
+
+// space( 0 ) once handed out an empty slice when there was a chunk with room: a read into it returns 0 bytes, which
+// looks like the end of the stream.
+TEST( Chain, NoSpaceIsNoSlice )
+{
+  TestPool pool { 8 };
+  ChainRecord record;
+  Chain chain { *pool, record };
+  std::array<std::span<std::byte>, 4> slices;
+  EXPECT_EQ( chain.space( 0, slices ), 0U );
+  append( chain, "half a chunk" );
+  EXPECT_EQ( chain.space( 0, slices ), 0U );
+  EXPECT_EQ( chain.space( 10, std::span<std::span<std::byte>> {} ), 0U );
+}
+
+TEST( Chain, SpaceIsNeverMoreThanAskedFor )
+{
+  TestPool pool { 20 };
+  ChainRecord record;
+  Chain chain { *pool, record };
+  append( chain, "x" );
+  std::array<std::span<std::byte>, 8> slices;
+  for ( const std::size_t most : { std::size_t { 1 }, C - 1, C, C + 1, 3 * C } ) {
+    const std::size_t filled = chain.space( most, slices );
+    std::size_t all = 0;
+    for ( std::size_t i = 0; i < filled; ++i ) {
+      all += slices[i].size();
+    }
+    EXPECT_EQ( all, most );
+  }
+}
+
+TEST( Chain, StopsWhereItsShareOfThePoolEnds )
+{
+  TestPool pool { 4 };
+  ChainRecord one;
+  ChainRecord two;
+  Chain first { *pool, one };
+  Chain second { *pool, two };
+  EXPECT_EQ( append( first, stream( 0, 10 * C ), 16 ), 2 * C ); // half of four
+  EXPECT_EQ( append( first, stream( 0, 10 * C ), 16 ), 0U );
+  EXPECT_EQ( append( second, stream( 0, 10 * C ), 16 ), C );
+  EXPECT_EQ( append( second, "x" ), 0U ); // the last one is a newcomer's
+  EXPECT_EQ( pool->free(), 1U );
+}
+
+TEST( Chain, ACursorFollowsAReaderWhileBytesComeAndGo )
+{
+  TestPool pool { 64 };
+  ChainRecord record;
+  Chain chain { *pool, record };
+  Chain::Cursor cursor;
+  append( chain, stream( 0, 2 * C ) );
+  EXPECT_EQ( text( chain.read( C - 10, cursor ) ), stream( C - 10, 10 ) );
+  EXPECT_EQ( text( chain.read( C, cursor ) ), stream( C, C ) );
+  EXPECT_TRUE( chain.read( 2 * C, cursor ).empty() ); // nothing yet
+  append( chain, stream( 2 * C, 5 ) );
+  EXPECT_EQ( text( chain.read( 2 * C, cursor ) ), stream( 2 * C, 5 ) );
+  append( chain, stream( 2 * C + 5, 2 * C ) );
+  chain.forget( 2 * C - 1 );
+  EXPECT_EQ( text( chain.read( 2 * C + 5, cursor ) ), stream( 2 * C + 5, C - 5 ) );
+  EXPECT_EQ( text( chain.read( 2 * C - 1, cursor ) ), stream( 2 * C - 1, 1 ) ); // back again
+  EXPECT_EQ( text( chain.read( 4 * C, cursor ) ), stream( 4 * C, 5 ) );         // and far ahead
+}
+
+TEST( Chain, PeekShowsTheFirstPieces )
+{
+  TestPool pool { 16 };
+  ChainRecord record;
+  Chain chain { *pool, record };
+  chain.restart( C - 3 );
+  append( chain, stream( C - 3, 2 * C ) );
+  std::array<std::span<const std::byte>, 2> slices;
+  ASSERT_EQ( chain.peek( slices ), 2U );
+  EXPECT_EQ( text( slices[0] ), stream( C - 3, 3 ) );
+  EXPECT_EQ( text( slices[1] ), stream( C, C ) );
+  std::array<std::span<const std::byte>, 5> all;
+  EXPECT_EQ( chain.peek( all ), 3U );
+}
+
+TEST( Chain, GivesEverythingBackInTheEnd )
+{
+  TestPool pool { 16 };
+  {
+    ChainRecord record;
+    Chain chain { *pool, record };
+    append( chain, stream( 0, 2 * C + 1 ) );
+    std::array<std::span<std::byte>, 4> slices;
+    static_cast<void>( chain.space( 3 * C, slices ) );
+    EXPECT_GT( pool->used(), 3U );
+  }
+  EXPECT_EQ( pool->used(), 0U );
+}
+
+// Against something stupid: a string and where it begins.
+TEST( Chain, BehavesAsAStringWould )
+{
+  for ( std::uint64_t seed = 1; seed <= 60; ++seed ) {
+    Chance chance { seed };
+    TestPool pool { static_cast<Pool::Index>( chance.between( 2, 24 ) ) };
+    // Another owner of the pool's chunks, so that a chunk given back is soon somebody else's.
+    ChainRecord other_record;
+    Chain other { *pool, other_record };
+    const Position start = seed % 4 == 0 ? position_limit - 10 * C - chance.below( C ) : chance.below( 3 * C );
+    std::string model;
+    Position begin = start;
+    Position reader = start;
+    Chain::Cursor cursor;
+    {
+      ChainRecord record;
+      Chain chain { *pool, record };
+      chain.restart( start );
+      for ( int step = 0; step < 300; ++step ) {
+        switch ( chance.below( 6 ) ) {
+          case 0:
+          case 1: {
+            const std::size_t size = chance.once_in( 3 ) ? C * chance.below( 3 ) : chance.below( C + C / 2 );
+            const std::string more = stream( chain.end(), size );
+            model += more.substr( 0, append( chain, more, chance.between( 1, 4 ) ) );
+            break;
+          }
+          case 2: {
+            const std::size_t gone = chance.once_in( 4 ) ? model.size() : chance.below( model.size() + 1 );
+            begin += gone;
+            model.erase( 0, gone );
+            chain.forget( begin );
+            if ( reader <= begin ) {
+              reader = begin;
+              cursor = {};
+            }
+            break;
+          }
+          case 3: { // a reader who goes forward, or starts again somewhere
+            if ( chance.once_in( 5 ) ) {
+              reader = begin + chance.below( model.size() + 1 );
+              cursor = {};
+            }
+            const auto piece = chain.read( reader, cursor );
+            ASSERT_EQ( text( piece ), model.substr( static_cast<std::size_t>( reader - begin ), piece.size() ) );
+            ASSERT_EQ( piece.empty(), reader == chain.end() );
+            reader += chance.below( piece.size() + 1 );
+            break;
+          }
+          case 4: {
+            std::array<std::span<std::byte>, 4> slices;
+            static_cast<void>( chain.space( chance.below( 4 * C ), slices ) ); // asked for, never used
+            break;
+          }
+          default:
+            append( other, std::string( chance.below( 2 * C ), '!' ) );
+            other.forget( other.begin() + chance.below( other.size() + 1 ) );
+        }
+        ASSERT_EQ( chain.begin(), begin ) << "seed " << seed;
+        ASSERT_EQ( chain.size(), model.size() ) << "seed " << seed;
+        if ( step % 16 == 0 ) {
+          ASSERT_TRUE( content( chain ) == model ) << "seed " << seed;
+        }
+      }
+      ASSERT_TRUE( content( chain ) == model ) << "seed " << seed;
+    }
+    other.restart( 0 );
+    EXPECT_EQ( pool->used(), 0U ) << "seed " << seed;
+  }
+}
+
+} // namespace
+} // namespace holdfast
