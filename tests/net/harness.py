@@ -37,7 +37,6 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
-NAME = re.compile(r"^hf(\d+)-")
 
 
 class Failure(Exception):
@@ -276,7 +275,7 @@ class World:
 
     def __init__(self):
         self.started = time.monotonic()
-        self.folder = Path(tempfile.mkdtemp(prefix="holdfast-net-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"holdfast-net-{os.getpid()}-"))
         self.folder.chmod(0o755)
         self.programs = []
         self._closers = []
@@ -546,11 +545,18 @@ class Routed:
 
 
 def sweep():
-    """Removes namespaces of earlier scenarios that were killed: their process is gone, their name tells it."""
-    for path in Path("/run/netns").glob("hf*-*") if Path("/run/netns").is_dir() else []:
-        owner = NAME.match(path.name)
-        if owner and not Path(f"/proc/{owner[1]}").exists():
-            remove_namespace(path.name)
+    """Removes what earlier scenarios left that were killed: their process is gone, its number is in the names."""
+
+    def abandoned(folder, pattern):
+        for path in Path(folder).iterdir() if Path(folder).is_dir() else []:
+            owner = re.match(pattern, path.name)
+            if owner and not Path(f"/proc/{owner[1]}").exists():
+                yield path
+
+    for path in abandoned("/run/netns", r"hf(\d+)-"):
+        remove_namespace(path.name)
+    for path in abandoned(tempfile.gettempdir(), r"holdfast-net-(\d+)-"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_namespace(name):
@@ -571,7 +577,7 @@ def main(scenario):
         raise Failure(f"ended by signal {number}")
 
     if os.geteuid() != 0:
-        if subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0:
+        if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0:
             kept = [f"{name}={os.environ[name]}" for name in ("HOLDFAST_BIN", "PATH") if name in os.environ]
             os.execvp("sudo", ["sudo", "-n", "env", *kept, sys.executable, *sys.argv])
         print("SKIPPED: network namespaces need root (run the tests with sudo)")
