@@ -157,14 +157,13 @@ main() {
     exit 1
   fi
 
-  local log
   log=$(mktemp)
   trap 'allow_starting_again; rm -f "$log"' EXIT
   trap 'exit 130' INT TERM HUP
-  run_quietly "$log" as_root apt-get -q update
+  run_quietly as_root apt-get -q update
   if [[ ${#missing[@]} -gt 0 ]]; then
     forbid_starting "${missing[@]}"
-    run_quietly "$log" as_root env DEBIAN_FRONTEND=noninteractive \
+    run_quietly as_root env DEBIAN_FRONTEND=noninteractive \
       apt-get -q install -y --no-install-recommends "${missing[@]}"
     switch_off_services
   fi
@@ -172,9 +171,7 @@ main() {
   echo "deps: done" >&2
 }
 
-run_quietly() { # $1 log, then a command whose output matters only when it fails
-  local log=$1
-  shift
+run_quietly() { # a command whose output matters only when it fails
   if ! "$@" >"$log" 2>&1 </dev/null; then
     tail -n 30 "$log" >&2
     echo "deps: failed: $*" >&2
