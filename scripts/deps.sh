@@ -152,7 +152,7 @@ main() {
 
   [[ ${#missing[@]} -eq 0 ]] || echo "deps: installing Debian packages: ${missing[*]}" >&2
   [[ $telnetd == no ]] || echo "deps: unpacking inetutils-telnetd under build/tools (it is not installed)" >&2
-  if ! can_be_root; then
+  if [[ ${#missing[@]} -gt 0 ]] && ! can_be_root; then
     echo "deps: this needs root, and sudo is not there or not allowed; as root run: apt-get install ${missing[*]}" >&2
     exit 1
   fi
@@ -160,7 +160,7 @@ main() {
   log=$(mktemp)
   trap 'allow_starting_again; rm -f "$log"' EXIT
   trap 'exit 130' INT TERM HUP
-  run_quietly as_root apt-get -q update
+  ! can_be_root || run_quietly as_root apt-get -q update
   if [[ ${#missing[@]} -gt 0 ]]; then
     forbid_starting "${missing[@]}"
     run_quietly as_root env DEBIAN_FRONTEND=noninteractive \
@@ -173,7 +173,7 @@ main() {
 
 run_quietly() { # a command whose output matters only when it fails
   if ! "$@" >"$log" 2>&1 </dev/null; then
-    tail -n 30 "$log" >&2
+    tail -n 8 "$log" >&2
     echo "deps: failed: $*" >&2
     exit 1
   fi
