@@ -23,6 +23,7 @@ Inflow::Inflow( Pool& pool, Position& delivered, Limits limits )
   , limits_( limits )
   , held_( pool, record_ )
   , limit_( delivered + std::min( limits.window_initial, limits.window_max ) )
+  , offered_most_( limit_ )
   , window_( std::min( limits.window_initial, limits.window_max ) )
   , told_( delivered )
   , rate_from_( delivered )
@@ -43,7 +44,7 @@ Verdict Inflow::place( Position at, std::span<const std::byte> bytes )
   if ( at > received ) {
     return hole_ == Hole::none ? Verdict { Fault::gap } : std::nullopt;
   }
-  if ( after > limit_ ) {
+  if ( after > offered_most_ ) {
     return Fault::beyond_window;
   }
   hole_ = Hole::none;
@@ -57,6 +58,7 @@ Verdict Inflow::place( Position at, std::span<const std::byte> bytes )
     placed += slices[i].size();
   }
   held_.commit( placed );
+  limit_ = std::max( limit_, held_.end() ); // a peer that never heard of a smaller offer may be ahead of it
   if ( placed < bytes.size() ) {
     hole_ = Hole::let_go;
   }
@@ -97,7 +99,7 @@ void Inflow::consume_end()
 
 bool Inflow::urgent_news() const
 {
-  return end_delivered_ ? news() : delivered_ - told_ >= window_ / 4;
+  return news() and ( end_delivered_ or delivered_ - told_ >= window_ / 4 );
 }
 
 void Inflow::prepare_news( Time now, Duration round_trip )
@@ -116,6 +118,7 @@ void Inflow::prepare_news( Time now, Duration round_trip )
     rate_from_ = delivered_;
   }
   limit_ = std::max( limit_, delivered_ + window_ );
+  offered_most_ = std::max( offered_most_, limit_ );
 }
 
 bool Inflow::replay_due() const
@@ -134,6 +137,7 @@ void Inflow::replay_asked()
                         Pool::chunk_size );
     window_ = std::min( window_, limits_.window_max );
     limit_ = std::max( delivered_ + window_, held_.end() );
+    offered_most_ = std::max( offered_most_, limit_ );
   }
 }
 

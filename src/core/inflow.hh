@@ -19,7 +19,8 @@ namespace holdfast {
 // What is held here is a copy: the peer keeps every byte until it is delivered. So nothing here needs to survive
 // us, and when memory is short bytes that arrive are simply let go and asked for again later (replay_due), which is
 // why windows need no reservation. What comes twice is dropped by position. Invariant: delivered <= received <=
-// limit, and all of them only grow.
+// limit. The first two only grow; the limit falls when bytes are asked for again, but whoever keeps to an earlier
+// offer is not to blame: the new one may be lost with its link.
 class Inflow
 {
 public:
@@ -83,6 +84,7 @@ private:
   ChainRecord record_ {};
   Chain held_; // [delivered, received)
   Position limit_;
+  Position offered_most_; // the highest limit ever told
   std::size_t window_;
   Position told_;
   std::optional<Position> end_ {};

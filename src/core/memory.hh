@@ -12,7 +12,7 @@ namespace holdfast {
 
 // What must be known about a session to go on with it after our process died; plain data in memory which may
 // outlive it.
-struct SessionRecord
+struct alignas( 64 ) SessionRecord
 {
   SessionId session = 0;  // 0: this slot is free
   Position delivered = 0; // the peer's stream, written into the local socket up to here

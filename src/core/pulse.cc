@@ -51,10 +51,4 @@ FrameHeader Pulse::beat( Time now )
   return header;
 }
 
-Time Pulse::deadline() const
-{
-  const Time suspicion = heard_ + silence_max() + std::chrono::nanoseconds { 1 };
-  return std::min( next_beat_, suspicion );
-}
-
 } // namespace holdfast

@@ -42,7 +42,9 @@ public:
   [[nodiscard]] Duration silence( Time now ) const { return now - heard_; }
   [[nodiscard]] Duration round_trip() const { return round_trip_; } // smoothed; 0 before the first measurement
 
-  [[nodiscard]] Time deadline() const; // the sooner of our next beat and the moment suspicion begins
+  [[nodiscard]] Time next_beat() const { return next_beat_; }
+  // When suspicion begins (or began), should nothing be heard until then.
+  [[nodiscard]] Time suspicion() const { return heard_ + silence_max() + std::chrono::nanoseconds { 1 }; }
 
 private:
   [[nodiscard]] Duration silence_max() const { return peer_beat_ * config_.misses; }

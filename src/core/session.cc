@@ -36,6 +36,17 @@ void Session::reset( ResetReason reason )
   }
 }
 
+bool Session::lost( ResetReason reason )
+{
+  if ( not named_ ) {
+    return false;
+  }
+  if ( not reset_theirs_ ) {
+    reset_theirs_ = reason;
+  }
+  return true;
+}
+
 bool Session::over() const
 {
   if ( not released_ ) {

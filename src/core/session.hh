@@ -61,6 +61,8 @@ public:
   [[nodiscard]] bool connected() const { return connected_; }
   // The local program, or we for it, broke the session off. The first reason counts.
   void reset( ResetReason reason );
+  // The peer is no more. True if it may have known of the session: then it counts as reset by the peer.
+  bool lost( ResetReason reason );
   // The shell has closed the local socket and does not look at the session again.
   void release() { released_ = true; }
   [[nodiscard]] bool released() const { return released_; }

@@ -153,6 +153,17 @@ void Tunnel::detach()
   attached_ = false;
 }
 
+void Tunnel::peer_lost( ResetReason reason )
+{
+  attached_ = false;
+  goodbye_.reset();
+  for ( auto& [id, session] : sessions_ ) {
+    if ( session->lost( reason ) ) {
+      touch( *session );
+    }
+  }
+}
+
 Verdict Tunnel::receive( const Frame& frame )
 {
   const FrameHeader& header = frame.header;

@@ -50,12 +50,16 @@ public:
   void touch( Session& session );
   // The next session to serve, in the order they were touched; nullptr when there is none left.
   [[nodiscard]] Session* next_touched();
+  [[nodiscard]] bool has_touched() const { return not touched_.empty(); }
   void served( Session& session, Time now );
 
   // -- the link --------------------------------------------------------------------------------------------------
   // A link that has proved itself carries the tunnel from now on. `peer_window`: the first window of a new session.
   void attach( std::size_t peer_window );
   void detach();
+  // The other end of the tunnel is lost: every session that it may know of ends with this reason, as if it had reset it.
+  // Sessions it was never told of go on, and may be told to another one.
+  void peer_lost( ResetReason reason );
   [[nodiscard]] bool attached() const { return attached_; }
   [[nodiscard]] Verdict receive( const Frame& frame );
   [[nodiscard]] bool wants_to_transmit() const

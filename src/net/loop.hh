@@ -61,8 +61,8 @@ public:
   void wait( Time deadline );
 
   [[nodiscard]] Time now() const { return now_; }
-  // How long after its deadline the last wait came back: our own lateness (a long turn, SIGSTOP, suspend), which says
-  // nothing about anybody else.
+  // How long after its deadline the last wait came back: our own lateness (a long turn, SIGSTOP, suspend), which
+  // says nothing about anybody else.
   [[nodiscard]] Duration late() const { return late_; }
 
 private:

@@ -1,0 +1,120 @@
+#pragma once
+
+#include "net/loop.hh"
+#include "net/signals.hh"
+#include "proxy/config.hh"
+
+#include <CLI/CLI.hpp>
+
+#include <sys/resource.h>
+
+#include <cmath>
+#include <map>
+#include <memory>
+#include <string>
+
+// The options that cproxy and sproxy have in common, as a person writes them.
+namespace holdfast::program {
+
+struct ProxyOptions
+{
+  std::string bind {};
+  unsigned port = 0;
+  bool raw = false;
+  double heartbeat_ms = 100;
+  unsigned misses = 3;
+  std::uint64_t window = 16U << 20U;
+  std::uint64_t memory = 256U << 20U;
+  double keep_ms = 24.0 * 3600 * 1000;
+  std::uint64_t max_sessions = 10000;
+  std::string log_level = "info";
+  std::string state_directory {};
+};
+
+// "100ms", "2s", "1.5h": to milliseconds.
+inline CLI::AsNumberWithUnit as_duration()
+{
+  const std::map<std::string, double> units { { "us", 1e-3 }, { "ms", 1 },    { "s", 1e3 },   { "min", 6e4 },
+                                              { "m", 6e4 },   { "h", 3.6e6 }, { "d", 8.64e7 } };
+  return CLI::AsNumberWithUnit( units, CLI::AsNumberWithUnit::UNIT_REQUIRED, "DURATION" );
+}
+
+inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
+{
+  app.add_option( "--bind", options.bind, "Listen on this address only; * for all of both families" )
+    ->type_name( "ADDR" )
+    ->capture_default_str();
+  app.add_flag( "--raw", options.raw, "Relay bytes as they are, without the protocol: nothing survives a move" );
+  app.add_option( "--heartbeat", options.heartbeat_ms, "Say that we are here this often (default 100ms)" )
+    ->transform( as_duration() )
+    ->check( CLI::Range( 1.0, 3.6e6 ).description( "" ) )
+    ->type_name( "DURATION" );
+  app.add_option( "--misses", options.misses, "Heartbeats of the other side to miss before a link is suspected" )
+    ->check( CLI::Range( 1U, 1000U ).description( "" ) )
+    ->type_name( "N" )
+    ->capture_default_str();
+  app.add_option( "--window", options.window, "Most bytes under way per session and direction (default 16MiB)" )
+    ->transform( CLI::AsSizeValue( false ) )
+    ->check( CLI::Range( std::uint64_t { 16384 }, std::uint64_t { 1 } << 30U ).description( "" ) )
+    ->type_name( "SIZE" );
+  app.add_option( "--memory", options.memory, "Most bytes retained for all sessions together (default 256MiB)" )
+    ->transform( CLI::AsSizeValue( false ) )
+    ->check( CLI::Range( std::uint64_t { 1 } << 20U, std::uint64_t { 1 } << 40U ).description( "" ) )
+    ->type_name( "SIZE" );
+  app.add_option( "--keep", options.keep_ms, "Keep sessions for so long without any link (default 24h)" )
+    ->transform( as_duration() )
+    ->check( CLI::Range( 0.0, 365 * 8.64e7 ).description( "" ) )
+    ->type_name( "DURATION" );
+  app.add_option( "--max-sessions", options.max_sessions, "Most sessions at the same time" )
+    ->check( CLI::Range( std::uint64_t { 1 }, std::uint64_t { 1000000 } ).description( "" ) )
+    ->type_name( "N" )
+    ->capture_default_str();
+  app.add_option( "--log-level", options.log_level, "trace, debug, info, warn, error or off" )
+    ->check( CLI::IsMember( { "trace", "debug", "info", "warn", "error", "off" } ).description( "" ) )
+    ->type_name( "LEVEL" )
+    ->capture_default_str();
+  app
+    .add_option( "--state-dir",
+                 options.state_directory,
+                 "Where to keep what must outlive us (default $XDG_STATE_HOME/holdfast)" )
+    ->type_name( "DIR" );
+}
+
+inline void apply( const ProxyOptions& options, ProxyConfig& config )
+{
+  const auto duration = []( double ms ) { return Duration { std::llround( ms * 1e6 ) }; };
+  config.bind = options.bind;
+  config.port = static_cast<std::uint16_t>( options.port );
+  config.pulse = { .beat = duration( options.heartbeat_ms ), .misses = options.misses };
+  config.window = options.window;
+  config.memory = { .sessions = options.max_sessions, .memory = options.memory };
+  config.keep = duration( options.keep_ms );
+}
+
+// Each session needs a descriptor: take as many as we may have.
+inline void raise_descriptor_limit()
+{
+  rlimit limit {};
+  if ( ::getrlimit( RLIMIT_NOFILE, &limit ) == 0 ) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit( RLIMIT_NOFILE, &limit ); // with fewer, the proxy says so when it runs out
+  }
+}
+
+// A proxy is something with turn(), deadline(), stop() and stopped(). Returns when it is stopped by a signal; a
+// second signal does not wait for the farewell.
+template<class Proxy>
+void run( Loop& loop, const Signals& signals, Proxy& proxy )
+{
+  bool stopping = false;
+  while ( not proxy.stopped() and signals.stops() < 2 ) {
+    loop.wait( proxy.deadline() );
+    if ( signals.stops() > 0 and not stopping ) {
+      stopping = true;
+      proxy.stop();
+    }
+    proxy.turn();
+  }
+}
+
+} // namespace holdfast::program

@@ -1,0 +1,82 @@
+#include "net/listener.hh"
+
+#include <sys/epoll.h>
+
+#include <utility>
+
+namespace holdfast {
+
+namespace {
+
+constexpr Duration pause = std::chrono::seconds { 1 };
+constexpr int accepted_per_turn = 64;
+
+} // namespace
+
+struct Listener::Door : Watcher
+{
+  Listener& listener;
+  Fd socket;
+
+  Door( Listener& owner, Fd fd ) : listener( owner ), socket( std::move( fd ) )
+  {
+    listener.loop_.watch( *this, socket.get() );
+  }
+  ~Door() override { listener.loop_.unwatch( *this ); } // before the socket closes
+  [[nodiscard]] std::uint32_t interest() const override
+  {
+    return listener.paused_until_ == never ? std::uint32_t { EPOLLIN } : 0U;
+  }
+  void ready( std::uint32_t /*events*/ ) override { listener.accept( socket.get() ); }
+};
+
+Listener::Listener( Loop& loop, std::vector<Fd> sockets, Arrived arrived, Exhausted exhausted )
+  : loop_( loop ), arrived_( std::move( arrived ) ), exhausted_( std::move( exhausted ) )
+{
+  for ( Fd& socket : sockets ) {
+    doors_.push_back( std::make_unique<Door>( *this, std::move( socket ) ) );
+  }
+}
+
+Listener::~Listener() = default;
+
+Address Listener::address() const
+{
+  return doors_.empty() ? Address {} : local_address( doors_.front()->socket.get() );
+}
+
+void Listener::close()
+{
+  doors_.clear();
+}
+
+void Listener::tick( Time now )
+{
+  if ( paused_until_ <= now ) {
+    paused_until_ = never;
+    for ( const auto& door : doors_ ) {
+      loop_.touch( *door );
+    }
+  }
+}
+
+void Listener::accept( int socket )
+{
+  for ( int i = 0; i < accepted_per_turn; ++i ) {
+    Accepted accepted = accept_from( socket );
+    if ( accepted.fd ) {
+      arrived_( std::move( accepted.fd ), accepted.peer );
+      continue;
+    }
+    if ( accepted.exhausted ) {
+      paused_until_ = loop_.now() + pause;
+      for ( const auto& door : doors_ ) {
+        loop_.touch( *door );
+      }
+      exhausted_( accepted.error );
+    }
+    return;
+  }
+}
+
+} // namespace holdfast

@@ -1,0 +1,164 @@
+#include "proxy/link_leg.hh"
+
+#include "net/error.hh"
+#include "proxy/slices.hh"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+
+namespace holdfast {
+
+namespace {
+
+// Bytes that may wait unsent in the kernel: a heartbeat or a keystroke queues behind them. At 10 Mbit/s this is 0.1
+// s, and on faster paths it still is a few times what the loop can be late with.
+constexpr int unsent_max = 131072;
+constexpr int reads_per_turn = 4;
+constexpr int writes_per_turn = 8;
+
+} // namespace
+
+LinkLeg::LinkLeg( Loop& loop,
+                  LinkOwner& owner,
+                  Fd socket,
+                  bool connecting,
+                  FrameType greeting,
+                  Pulse::Config pulse,
+                  std::span<std::byte> scratch )
+  : loop_( loop )
+  , owner_( &owner )
+  , socket_( std::move( socket ) )
+  , connecting_( connecting )
+  , reader_( greeting )
+  , pulse_( pulse, loop.now() )
+  , scratch_( scratch )
+  , born_( loop.now() )
+{
+  prepare_link( socket_.get(), unsent_max );
+  if ( not connecting_ ) {
+    peer_ = peer_address( socket_.get() );
+  }
+  loop_.watch( *this, socket_.get() );
+}
+
+LinkLeg::~LinkLeg()
+{
+  loop_.unwatch( *this ); // before the socket closes
+}
+
+void LinkLeg::drop( std::string reason )
+{
+  if ( not ended_ ) {
+    ended_ = std::move( reason );
+    owner_->link_changed( *this );
+  }
+}
+
+std::uint32_t LinkLeg::interest() const
+{
+  if ( ended_ ) {
+    return 0;
+  }
+  if ( connecting_ ) {
+    return EPOLLOUT;
+  }
+  return EPOLLIN | ( writable_ ? 0U : std::uint32_t { EPOLLOUT } );
+}
+
+void LinkLeg::ready( std::uint32_t events )
+{
+  if ( ended_ ) { // its socket may still report; it goes at the end of the turn
+    loop_.mute( *this );
+    return;
+  }
+  if ( connecting_ ) {
+    finish_connecting();
+    return;
+  }
+  if ( ( events & EPOLLOUT ) != 0 ) {
+    writable_ = true;
+    owner_->link_changed( *this );
+  }
+  if ( ( events & ( EPOLLIN | EPOLLERR | EPOLLHUP ) ) != 0 ) {
+    read_in();
+  }
+}
+
+Time LinkLeg::deadline() const
+{
+  const Time beat = writable() ? pulse_.next_beat() : never; // else the loop will say when it is writable again
+  const Time suspicion = pulse_.suspicion() > loop_.now() ? pulse_.suspicion() : never;
+  return std::min( beat, suspicion );
+}
+
+void LinkLeg::finish_connecting()
+{
+  if ( const int error = pending_error( socket_.get() ); error != 0 ) {
+    drop( error_text( error ) );
+    return;
+  }
+  connecting_ = false;
+  peer_ = peer_address( socket_.get() );
+  pulse_.heard( loop_.now() );
+  owner_->link_changed( *this );
+}
+
+void LinkLeg::read_in()
+{
+  for ( int i = 0; i < reads_per_turn and not ended_; ++i ) {
+    const Transfer got = receive( socket_.get(), scratch_ );
+    switch ( got.kind ) {
+      case Transfer::Kind::moved: break;
+      case Transfer::Kind::would_block: return;
+      case Transfer::Kind::ended: drop( "the other side closed it" ); return;
+      case Transfer::Kind::failed: drop( error_text( got.error ) ); return;
+    }
+    pulse_.heard( loop_.now() );
+    heard_anything_ = true;
+    reader_.feed( scratch_.first( got.count ) );
+    while ( const auto frame = reader_.next() ) {
+      if ( frame->header.type == FrameType::heartbeat ) {
+        pulse_.heartbeat_heard( frame->header, loop_.now() );
+      } else {
+        owner_->frame_arrived( *this, *frame );
+      }
+      if ( ended_ ) {
+        return;
+      }
+    }
+    if ( const auto fault = reader_.fault() ) {
+      drop( std::string { describe( *fault ) } );
+      return;
+    }
+    if ( got.count < scratch_.size() ) {
+      return; // the socket is empty; if more came meanwhile, the loop says so
+    }
+  }
+}
+
+void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
+{
+  loop_.touch( *this );
+  for ( int i = 0; i < writes_per_turn and writable(); ++i ) {
+    batch.start( rest_ );
+    if ( pulse_.beat_due( now ) and not batch.full() ) {
+      batch.put( pulse_.beat( now ) );
+    }
+    if ( tunnel != nullptr and not batch.full() ) {
+      tunnel->transmit( batch, now, pulse_.round_trip() );
+    }
+    if ( batch.empty() ) {
+      batch.finish( 0 );
+      return;
+    }
+    const Transfer sent = send( socket_.get(), io_vectors( batch.slices() ) );
+    writable_ = sent.kind == Transfer::Kind::moved and sent.count == batch.bytes();
+    batch.finish( sent.count );
+    if ( sent.kind == Transfer::Kind::failed ) {
+      drop( error_text( sent.error ) );
+    }
+  }
+}
+
+} // namespace holdfast

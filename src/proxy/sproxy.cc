@@ -1,0 +1,394 @@
+#include "proxy/sproxy.hh"
+
+#include "net/error.hh"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t scratch_size = 262144; // bytes read from a link at once; shared, so it stays in the cache
+constexpr Duration greeting_patience = 5s;   // from accept to hello; a handshake over a satellite takes one
+constexpr std::size_t strangers_max = 1024;  // handshakes under way; the oldest goes first
+constexpr Duration target_patience = 10s;    // for a target to accept; about three SYNs (tcp(7), tcp_syn_retries)
+constexpr Duration link_patience = 30s;      // of silence before a link is closed that nobody has replaced
+constexpr Duration empty_patience = 60s; // a tunnel without link and sessions is forgotten: nothing is lost with it
+constexpr Duration farewell_patience = 1s;  // for the last words when we are stopped
+constexpr Duration retry_after = 5s;        // told to clients beyond tunnels_max
+constexpr unsigned stranger_lines_max = 20; // log lines a second about links that never became a client's
+
+constexpr Digest no_binding {}; // links are in the clear: nothing but the two nonces is common to their ends
+
+std::string short_name( const Id& id )
+{
+  return fmt::format( "{:02x}{:02x}{:02x}{:02x}",
+                      std::to_integer<unsigned>( id[0] ),
+                      std::to_integer<unsigned>( id[1] ),
+                      std::to_integer<unsigned>( id[2] ),
+                      std::to_integer<unsigned>( id[3] ) );
+}
+
+} // namespace
+
+// One client's tunnel, with or without a link.
+struct Sproxy::Client : LinkOwner
+{
+  Sproxy& sproxy;
+  Id id;
+  std::string name; // for the log
+  TunnelEnd end;
+  std::string last_address {}; // of the client, to see it move
+  bool over = false;           // to be removed in this turn
+
+  Client( Sproxy& owner, const Id& tunnel )
+    : sproxy( owner )
+    , id( tunnel )
+    , name( "tunnel " + short_name( tunnel ) )
+    , end( owner.loop_,
+           owner.batch_,
+           Side::acceptor,
+           owner.arena_.memory(),
+           owner.config_.session_limits(),
+           owner.log_,
+           { .session_arrived = [&owner]( TunnelEnd& e, Session& session ) { owner.session_arrived( e, session ); },
+             .session_left = [&owner]( TunnelEnd&, Session& session ) { owner.dials_.erase( &session ); } } )
+  {}
+
+  void frame_arrived( LinkLeg& link, const Frame& frame ) override
+  {
+    if ( const auto fault = end.tunnel().receive( frame ) ) {
+      link.drop( std::string { describe( *fault ) } );
+    }
+  }
+  void link_changed( LinkLeg& /*link*/ ) override {} // clients are looked after every turn
+};
+
+Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Log& log )
+  : loop_( loop )
+  , config_( config )
+  , crypto_( crypto )
+  , log_( log )
+  , arena_( config.memory )
+  , scratch_( scratch_size )
+  , admission_( crypto,
+                { .beat = config.pulse.beat,
+                  .window = config.first_window(),
+                  .tunnels_max = config.memory.sessions,
+                  .retry_after = retry_after } )
+  , listener_(
+      loop,
+      listen_for( config.bind, config.port ),
+      [this]( Fd socket, const Address& /*peer*/ ) { stranger_arrived( std::move( socket ) ); },
+      [this]( int error ) { log_.warn( "cannot accept links for a moment: {}", error_text( error ) ); } )
+{
+  log_.info( "listening on {}, target {}:{}", listener_.address().text(), config.target.host, config.target.port );
+}
+
+Sproxy::~Sproxy()
+{
+  dials_.clear();
+  clients_.clear(); // their sessions live in the arena
+}
+
+// -- strangers: links that have not introduced themselves
+// ------------------------------------------------------------
+
+void Sproxy::stranger_arrived( Fd socket )
+{
+  if ( strangers_.size() >= strangers_max ) {
+    log_stranger( *strangers_.front().link );
+    strangers_.pop_front();
+  }
+  strangers_.push_back( { std::make_unique<LinkLeg>(
+                            loop_, *this, std::move( socket ), false, FrameType::hello, config_.pulse, scratch_ ),
+                          false } );
+}
+
+void Sproxy::frame_arrived( LinkLeg& link, const Frame& frame )
+{
+  if ( frame.header.type != FrameType::hello ) {
+    return; // said before it had read our no
+  }
+  const auto decoded = decode_hello( frame.payload );
+  if ( const auto* fault = std::get_if<Fault>( &decoded ) ) {
+    link.drop( std::string { describe( *fault ) } );
+    return;
+  }
+  answer( link, std::get<Hello>( decoded ) );
+}
+
+void Sproxy::link_changed( LinkLeg& /*link*/ ) {} // strangers are looked after every turn
+
+void Sproxy::answer( LinkLeg& link, const Hello& hello )
+{
+  const Admission::Decision decision = admission_.decide( hello, no_binding );
+  const Welcome& welcome = decision.welcome;
+  FrameHeader header;
+  header.type = FrameType::welcome;
+  link.say( header, encode( welcome ) );
+  if ( decision.superseded ) {
+    if ( const auto earlier = clients_.find( *decision.superseded ); earlier != clients_.end() ) {
+      log_.info( "{}: its client started anew", earlier->second->name );
+      end_client( *earlier->second, ResetReason::superseded );
+    }
+  }
+  switch ( welcome.answer ) {
+    case Answer::made:
+    case Answer::resumed: welcome_client( link, hello, decision ); return;
+    case Answer::gone:
+      log_.info( "link from {}: refused: no such tunnel, or not proved to be its client's", link.peer().text() );
+      break;
+    case Answer::later: log_.warn( "link from {}: put off: too many tunnels", link.peer().text() ); break;
+    case Answer::refused:
+      log_.warn( "link from {}: refused: it speaks protocol version {}, not {}",
+                 link.peer().text(),
+                 hello.version,
+                 protocol_version );
+      break;
+  }
+  for ( Stranger& stranger : strangers_ ) {
+    if ( stranger.link.get() == &link ) {
+      stranger.answered = true;
+    }
+  }
+}
+
+std::unique_ptr<LinkLeg> Sproxy::take_stranger( const LinkLeg& link )
+{
+  const auto at
+    = std::ranges::find_if( strangers_, [&]( const Stranger& stranger ) { return stranger.link.get() == &link; } );
+  auto taken = std::move( at->link );
+  strangers_.erase( at );
+  return taken;
+}
+
+void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision )
+{
+  const Id& id = decision.welcome.tunnel;
+  auto& client = clients_[id];
+  const std::string address = link.peer().text();
+  if ( not client ) {
+    client = std::make_unique<Client>( *this, id );
+    log_.info( "{}: new, link from {}", client->name, address );
+  } else {
+    log_.info( "{}: resumed, link from {} (was {}), {} sessions go on",
+               client->name,
+               address,
+               client->last_address,
+               client->end.tunnel().sessions() );
+  }
+  client->last_address = address;
+  link.pulse().peer_beats_every( hello.beat );
+  link.set_owner( *client );
+  client->end.attach( take_stranger( link ), hello.window, loop_.now() );
+}
+
+void Sproxy::look_after_strangers( Time now )
+{
+  for ( auto at = strangers_.begin(); at != strangers_.end(); ) {
+    LinkLeg& link = *at->link;
+    if ( at->answered and not link.ended() ) {
+      link.transmit( batch_, nullptr, now );
+    }
+    if ( not link.ended() and now - link.born() >= greeting_patience ) {
+      link.drop( "it did not introduce itself in time" );
+    }
+    if ( not link.ended() ) {
+      ++at;
+      continue;
+    }
+    if ( not at->answered ) {
+      log_stranger( link );
+    }
+    at = strangers_.erase( at );
+  }
+}
+
+void Sproxy::log_stranger( const LinkLeg& link )
+{
+  // One line each, but not a thousand a second.
+  const Time now = loop_.now();
+  if ( now - stranger_lines_since_ >= 1s ) {
+    if ( stranger_lines_ > stranger_lines_max ) {
+      log_.info( "{} more links that led to nothing", stranger_lines_ - stranger_lines_max );
+    }
+    stranger_lines_since_ = now;
+    stranger_lines_ = 0;
+  }
+  if ( ++stranger_lines_ <= stranger_lines_max ) {
+    log_.info(
+      "link from {}: dropped: {}", link.peer().text(), link.ended().value_or( "too many handshakes at once" ) );
+  }
+}
+
+// -- clients
+// ---------------------------------------------------------------------------------------------------------
+
+void Sproxy::look_after( Client& client, Time now )
+{
+  if ( client.over ) {
+    return;
+  }
+  TunnelEnd& end = client.end;
+  if ( const auto reason = end.tunnel().goodbye() ) {
+    log_.info( "{}: the client said goodbye: {}", client.name, describe( *reason ) );
+    end_client( client, *reason );
+    return;
+  }
+  if ( LinkLeg* const link = end.link() ) {
+    link->pulse().excuse( loop_.late(), now );
+    if ( not link->ended() and link->pulse().silence( now ) > link_patience ) {
+      link->drop( "silent for too long" );
+    }
+    if ( link->ended() ) {
+      log_.info( "{}: link from {} lost: {}; {} sessions wait for another one",
+                 client.name,
+                 client.last_address,
+                 *link->ended(),
+                 end.tunnel().sessions() );
+      end.drop_link( now );
+    }
+  }
+  end.turn( now );
+  if ( end.link() == nullptr ) {
+    const Duration away = now - end.detached_since();
+    if ( away >= config_.keep ) {
+      log_.info( "{}: detached for too long, {} sessions end", client.name, end.tunnel().sessions() );
+      end_client( client, ResetReason::expired );
+    } else if ( end.tunnel().sessions() == 0 and away >= empty_patience ) {
+      end_client( client, ResetReason::expired );
+    }
+  }
+}
+
+void Sproxy::end_client( Client& client, ResetReason reason )
+{
+  admission_.forget( client.id );
+  client.end.reset_all( reason );
+  client.over = true;
+}
+
+// -- sessions
+// --------------------------------------------------------------------------------------------------------
+
+void Sproxy::session_arrived( TunnelEnd& end, Session& session )
+{
+  if ( dials_.contains( &session ) ) {
+    return;
+  }
+  if ( config_.single ) {
+    for ( auto& [id, client] : clients_ ) {
+      client->end.tunnel().for_each_session( [&]( Session& other ) {
+        if ( &other != &session ) {
+          client->end.reset( other, ResetReason::superseded );
+        }
+      } );
+    }
+  }
+  dials_[&session] = std::make_unique<TargetDial>(
+    loop_, config_.target, target_patience, [this, &end, &session]( TargetDial::Outcome outcome ) {
+      target_answered( end, session, std::move( outcome ) );
+    } );
+}
+
+void Sproxy::target_answered( TunnelEnd& end, Session& session, TargetDial::Outcome outcome )
+{
+  dials_.erase( &session );
+  if ( outcome.socket ) {
+    session.target_connected();
+    end.add_leg( session, std::move( outcome.socket ), outcome.address.text() );
+    return;
+  }
+  const ResetReason reason = outcome.error == ECONNREFUSED ? ResetReason::refused
+                             : outcome.error == ETIMEDOUT  ? ResetReason::timed_out
+                                                           : ResetReason::unreachable;
+  end.reset(
+    session, reason, fmt::format( "{}:{}: {}", config_.target.host, config_.target.port, outcome.problem ) );
+}
+
+void Sproxy::tick_dials( Time now )
+{
+  // A dial that tells its outcome removes itself, so walk over a list of those under way now.
+  std::vector<const Session*> under_way;
+  under_way.reserve( dials_.size() );
+  for ( const auto& [session, dial] : dials_ ) {
+    if ( dial->deadline() <= now ) {
+      under_way.push_back( session );
+    }
+  }
+  for ( const Session* session : under_way ) {
+    if ( const auto dial = dials_.find( session ); dial != dials_.end() ) {
+      dial->second->tick( now );
+    }
+  }
+}
+
+// -- a turn
+// ----------------------------------------------------------------------------------------------------------
+
+void Sproxy::turn()
+{
+  const Time now = loop_.now();
+  listener_.tick( now );
+  look_after_strangers( now );
+  tick_dials( now );
+  for ( auto& [id, client] : clients_ ) {
+    look_after( *client, now );
+  }
+  std::erase_if( clients_, []( const auto& entry ) { return entry.second->over; } );
+  arena_.cool();
+}
+
+Time Sproxy::deadline() const
+{
+  Time deadline = std::min( listener_.deadline(), stop_by_ );
+  if ( not strangers_.empty() ) {
+    deadline = std::min( deadline, strangers_.front().link->born() + greeting_patience );
+  }
+  for ( const auto& [session, dial] : dials_ ) {
+    deadline = std::min( deadline, dial->deadline() );
+  }
+  for ( const auto& [id, client] : clients_ ) {
+    deadline = std::min( deadline, client->end.deadline() );
+    if ( client->end.link() == nullptr ) {
+      const Duration patience
+        = client->end.tunnel().sessions() == 0 ? std::min( empty_patience, config_.keep ) : config_.keep;
+      deadline = std::min( deadline, client->end.detached_since() + patience );
+    }
+  }
+  return deadline;
+}
+
+// -- the end
+// ---------------------------------------------------------------------------------------------------------
+
+void Sproxy::stop()
+{
+  log_.info( "stopping" );
+  listener_.close();
+  strangers_.clear();
+  for ( auto& [id, client] : clients_ ) {
+    client->end.say_goodbye( ResetReason::stopped, loop_.now() );
+  }
+  stop_by_ = loop_.now() + farewell_patience;
+}
+
+bool Sproxy::stopped() const
+{
+  if ( stop_by_ == never ) {
+    return false;
+  }
+  const bool all_said = std::ranges::all_of( clients_, []( const auto& entry ) {
+    const LinkLeg* const link = entry.second->end.link();
+    return link == nullptr or link->flushed();
+  } );
+  return all_said or loop_.now() >= stop_by_;
+}
+
+} // namespace holdfast

@@ -1,0 +1,79 @@
+#pragma once
+
+#include "core/admission.hh"
+#include "net/listener.hh"
+#include "proxy/config.hh"
+#include "proxy/log.hh"
+#include "proxy/target_dial.hh"
+#include "proxy/tunnel_end.hh"
+
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace holdfast {
+
+// The far proxy: accepts links, decides with Admission what each may do, keeps the tunnels of all clients whether
+// they have a link now or not, and connects each session that arrives to the target.
+//
+// Owns everything it uses but the loop and the log. run() is the caller's:
+//
+//   while ( not sproxy.stopped() ) { loop.wait( sproxy.deadline() ); sproxy.turn(); }
+class Sproxy : public LinkOwner
+{
+public:
+  // Listens; throws StartupError when it cannot.
+  Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Log& log );
+  ~Sproxy() override;
+
+  void turn();
+  [[nodiscard]] Time deadline() const;
+  // Ends everything in order: tells every client goodbye, resets every target. stopped() when that is out, or after
+  // a second.
+  void stop();
+  [[nodiscard]] bool stopped() const;
+
+  // A link that has not introduced itself yet:
+  void frame_arrived( LinkLeg& link, const Frame& frame ) override;
+  void link_changed( LinkLeg& link ) override;
+
+private:
+  struct Client;
+  struct Stranger
+  {
+    std::unique_ptr<LinkLeg> link;
+    bool answered; // with a no; it stays until it has read that
+  };
+
+  void stranger_arrived( Fd socket );
+  void answer( LinkLeg& link, const Hello& hello );
+  void welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision );
+  std::unique_ptr<LinkLeg> take_stranger( const LinkLeg& link );
+  void look_after_strangers( Time now );
+  void log_stranger( const LinkLeg& link );
+  void look_after( Client& client, Time now );
+  void end_client( Client& client, ResetReason reason );
+  void session_arrived( TunnelEnd& end, Session& session );
+  void target_answered( TunnelEnd& end, Session& session, TargetDial::Outcome outcome );
+  void tick_dials( Time now );
+
+  Loop& loop_;
+  SproxyConfig config_;
+  const Crypto& crypto_;
+  Log& log_;
+  Arena arena_;
+  FrameBatch batch_ {};
+  std::vector<std::byte> scratch_;
+  Admission admission_;
+  std::list<Stranger> strangers_ {}; // in the order they came
+  std::map<Id, std::unique_ptr<Client>> clients_;
+  std::map<const Session*, std::unique_ptr<TargetDial>> dials_ {};
+  Listener listener_;
+  Time stranger_lines_since_ {};
+  unsigned stranger_lines_ = 0;
+  Time stop_by_ = never;
+};
+
+} // namespace holdfast

@@ -1,0 +1,205 @@
+#include "proxy/tunnel_end.hh"
+
+#include "net/error.hh"
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration starved_pause = 10ms; // memory comes back with acknowledgements, a round trip at most
+
+} // namespace
+
+TunnelEnd::TunnelEnd( Loop& loop,
+                      FrameBatch& batch,
+                      Side side,
+                      Memory memory,
+                      SessionLimits limits,
+                      Log& log,
+                      Events events )
+  : loop_( loop )
+  , batch_( batch )
+  , log_( log )
+  , events_( std::move( events ) )
+  , tunnel_( side, memory, limits )
+  , detached_since_( loop.now() )
+{}
+
+TunnelEnd::~TunnelEnd()
+{
+  for ( auto& [id, leg] : legs_ ) {
+    leg.socket->break_off();
+  }
+  legs_.clear(); // before the sessions they refer to
+}
+
+// -- sessions ----------------------------------------------------------------------------------------------------
+
+void TunnelEnd::add_leg( Session& session, Fd socket, std::string program )
+{
+  auto leg = std::make_unique<LocalLeg>( loop_, tunnel_, session, std::move( socket ) );
+  legs_.insert_or_assign( session.id(), Leg { std::move( leg ), std::move( program ) } );
+  tunnel_.touch( session );
+}
+
+void TunnelEnd::reset( Session& session, ResetReason reason, const std::string& detail )
+{
+  if ( session.released() ) {
+    return;
+  }
+  log_.info( "{}: ended: {}{}{}", name( session ), describe( reason ), detail.empty() ? "" : ": ", detail );
+  session.reset( reason );
+  if ( const auto leg = legs_.find( session.id() ); leg != legs_.end() ) {
+    leg->second.socket->break_off();
+  }
+  release( session );
+  tunnel_.touch( session );
+}
+
+void TunnelEnd::reset_all( ResetReason reason )
+{
+  tunnel_.for_each_session( [&]( Session& session ) { reset( session, reason ); } );
+}
+
+void TunnelEnd::say_goodbye( ResetReason reason, Time now )
+{
+  reset_all( reason );
+  if ( link_ ) {
+    FrameHeader header;
+    header.type = FrameType::goodbye;
+    const std::array why { static_cast<std::byte>( reason ) };
+    link_->say( header, why );
+    link_->transmit( batch_, nullptr, now );
+  }
+}
+
+void TunnelEnd::lost( ResetReason reason )
+{
+  tunnel_.peer_lost( reason );
+}
+
+void TunnelEnd::release( Session& session )
+{
+  if ( not session.released() ) {
+    session.release();
+    legs_.erase( session.id() );
+    if ( events_.session_left ) {
+      events_.session_left( *this, session );
+    }
+  }
+}
+
+std::string TunnelEnd::name( const Session& session ) const
+{
+  const auto leg = legs_.find( session.id() );
+  return leg == legs_.end() ? fmt::format( "session {}", session.id() )
+                            : fmt::format( "session {} ({})", session.id(), leg->second.program );
+}
+
+void TunnelEnd::serve( Session& session, Time now )
+{
+  if ( session.released() ) {
+    return;
+  }
+  const auto found = legs_.find( session.id() );
+  LocalLeg* const leg = found == legs_.end() ? nullptr : found->second.socket.get();
+
+  if ( const auto reason = session.reset_by_peer() ) {
+    log_.info( "{}: ended by the other side: {}", name( session ), describe( *reason ) );
+    if ( leg != nullptr ) {
+      leg->break_off();
+    }
+    release( session );
+    return;
+  }
+  if ( const auto reason = session.reset_by_us() ) { // the core found the two sides at odds
+    log_.warn( "{}: ended: {}", name( session ), describe( *reason ) );
+    if ( leg != nullptr ) {
+      leg->break_off();
+    }
+    release( session );
+    return;
+  }
+  if ( leg == nullptr ) {
+    if ( events_.session_arrived and not session.connected() ) {
+      events_.session_arrived( *this, session );
+    }
+    return;
+  }
+  if ( not leg->serve( now ) ) {
+    if ( const auto error = leg->failure() ) {
+      log_.info( "{}: ended: {}: {}", name( session ), describe( ResetReason::by_program ), error_text( *error ) );
+    } else {
+      log_.debug( "{}: both streams ended", name( session ) );
+    }
+    release( session );
+    return;
+  }
+  if ( leg->starved() ) {
+    starved_.push_back( session.id() );
+    starved_until_ = std::min( starved_until_, now + starved_pause );
+  }
+}
+
+// -- the link ----------------------------------------------------------------------------------------------------
+
+void TunnelEnd::attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, Time now )
+{
+  link_ = std::move( link );
+  tunnel_.attach( peer_window );
+  detached_since_ = now;
+}
+
+void TunnelEnd::drop_link( Time now )
+{
+  if ( link_ ) {
+    link_.reset();
+    tunnel_.detach();
+    detached_since_ = now;
+  }
+}
+
+// -- a turn ------------------------------------------------------------------------------------------------------
+
+void TunnelEnd::turn( Time now )
+{
+  tunnel_.tick( now );
+  if ( starved_until_ <= now ) {
+    starved_until_ = never;
+    for ( const SessionId id : std::exchange( starved_, {} ) ) {
+      if ( const auto leg = legs_.find( id ); leg != legs_.end() ) {
+        leg->second.socket->try_again();
+      }
+    }
+  }
+  // What is served now may be touched again by an event of the next turn, not of this one; so this ends.
+  while ( Session* const session = tunnel_.next_touched() ) {
+    serve( *session, now );
+    tunnel_.served( *session, now );
+  }
+  if ( link_ and ( tunnel_.wants_to_transmit() or not link_->flushed() or link_->pulse().beat_due( now ) ) ) {
+    link_->transmit( batch_, &tunnel_, now );
+  }
+}
+
+Time TunnelEnd::deadline() const
+{
+  if ( tunnel_.has_touched() or ( link_ and link_->ended() ) ) {
+    return loop_.now();
+  }
+  Time deadline = std::min( tunnel_.deadline(), starved_until_ );
+  if ( link_ ) {
+    deadline = std::min( deadline, link_->deadline() );
+    if ( link_->writable() and tunnel_.wants_to_transmit() ) {
+      deadline = loop_.now(); // a turn's worth was written, and there is more
+    }
+  }
+  return deadline;
+}
+
+} // namespace holdfast

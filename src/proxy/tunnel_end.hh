@@ -1,0 +1,88 @@
+#pragma once
+
+#include "core/tunnel.hh"
+#include "proxy/link_leg.hh"
+#include "proxy/local_leg.hh"
+#include "proxy/log.hh"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace holdfast {
+
+// One proxy's end of a tunnel: the protocol's tunnel together with the sockets it moves bytes between, that is the
+// legs of its sessions and the link it has now, if any. Who dials and who accepts, and what a new session needs, is
+// Cproxy's and Sproxy's business.
+class TunnelEnd
+{
+public:
+  struct Events
+  {
+    // The peer opened a session; it needs a leg (add_leg), or to be reset. Acceptor only.
+    std::function<void( TunnelEnd&, Session& )> session_arrived {};
+    // The session is about to be forgotten; whoever keeps something about it forgets it too.
+    std::function<void( TunnelEnd&, Session& )> session_left {};
+  };
+
+  TunnelEnd( Loop& loop,
+             FrameBatch& batch,
+             Side side,
+             Memory memory,
+             SessionLimits limits,
+             Log& log,
+             Events events );
+  ~TunnelEnd();
+
+  Tunnel& tunnel() { return tunnel_; }
+  [[nodiscard]] const Tunnel& tunnel() const { return tunnel_; }
+
+  // -- sessions --------------------------------------------------------------------------------------------------
+  void add_leg( Session& session, Fd socket, std::string program );
+  [[nodiscard]] bool has_leg( const Session& session ) const { return legs_.contains( session.id() ); }
+  // Ends a session from our side: the peer is told the reason, the local program sees a reset.
+  void reset( Session& session, ResetReason reason, const std::string& detail = {} );
+  void reset_all( ResetReason reason );
+  // Ends them all and tells the peer that the tunnel is over, as well as one can.
+  void say_goodbye( ResetReason reason, Time now );
+  // The other end of the tunnel is lost, and with it every session it knew of.
+  void lost( ResetReason reason );
+
+  // -- the link --------------------------------------------------------------------------------------------------
+  // This link has proved itself: it carries the tunnel now, the one before is closed.
+  void attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, Time now );
+  void drop_link( Time now );
+  [[nodiscard]] LinkLeg* link() const { return link_.get(); }
+  [[nodiscard]] Time detached_since() const { return detached_since_; }
+
+  // -- a turn ----------------------------------------------------------------------------------------------------
+  // Serves what was touched, transmits what there is to say.
+  void turn( Time now );
+  [[nodiscard]] Time deadline() const;
+  [[nodiscard]] std::string name( const Session& session ) const; // "session 7 (127.0.0.1:40112)" for the log
+
+private:
+  struct Leg
+  {
+    std::unique_ptr<LocalLeg> socket;
+    std::string program; // the address it came from or goes to
+  };
+
+  void serve( Session& session, Time now );
+  void release( Session& session );
+
+  Loop& loop_;
+  FrameBatch& batch_;
+  Log& log_;
+  Events events_;
+  Tunnel tunnel_;
+  std::unordered_map<SessionId, Leg> legs_ {};
+  std::unique_ptr<LinkLeg> link_ {};
+  Time detached_since_;
+  std::vector<SessionId> starved_ {}; // sessions to try again at starved_until_
+  Time starved_until_ = never;
+};
+
+} // namespace holdfast
