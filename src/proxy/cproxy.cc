@@ -294,8 +294,8 @@ void Cproxy::resolve()
 
 void Cproxy::dial( Time now )
 {
-  redial_.dialled( now, random_number() );
   resolve(); // names may mean something else since we moved; until the answer is there, the old one is tried
+  redial_.dialled( now, random_number() );
   if ( addresses_.empty() ) {
     return;
   }
