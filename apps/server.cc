@@ -9,6 +9,7 @@
 
 #include "lines/message.hh"
 #include "net/loop.hh"
+#include "net/signals.hh"
 #include "net/socket.hh"
 
 #include <poll.h>
@@ -196,33 +197,10 @@ public:
   [[nodiscard]] Output& output() { return output_; }
 
 private:
-  class Stop : public Watcher
-  {
-  public:
-    Stop( Loop& loop, Fd signals ) : loop_( loop ), signals_( std::move( signals ) )
-    {
-      loop_.watch( *this, signals_.get() );
-    }
-    Stop( const Stop& ) = delete;
-    Stop& operator=( const Stop& ) = delete;
-    ~Stop() override { loop_.unwatch( *this ); }
-    [[nodiscard]] std::uint32_t interest() const override { return EPOLLIN; }
-    void ready( std::uint32_t /*events*/ ) override
-    {
-      asked_ = asked_ or program::taken_signal( signals_ ).has_value();
-    }
-    [[nodiscard]] bool asked() const { return asked_; }
-
-  private:
-    Loop& loop_;
-    Fd signals_;
-    bool asked_ = false;
-  };
-
   void turn();
 
   Loop loop_ {};
-  Stop stop_ { loop_, program::stop_signals() };
+  Signals signals_ { loop_ };
   Output output_ { loop_ };
   std::vector<std::byte> space_ = std::vector<std::byte>( reading_size );
   std::vector<std::unique_ptr<Listener>> listeners_ {};
@@ -241,7 +219,7 @@ Server::Server( std::uint16_t port )
 
 int Server::run()
 {
-  while ( not stop_.asked() and output_.error() == 0 ) {
+  while ( signals_.stops() == 0 and output_.error() == 0 ) {
     turn();
   }
   if ( output_.error() == 0 ) {
