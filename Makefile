@@ -36,7 +36,7 @@ bench: release  ## throughput and latency of direct, --raw and the protocol, as 
 
 report: docs/report.pdf ## docs/report.pdf from docs/report.md
 
-docs/report.pdf: docs/report.md docs/report.css
+docs/report.pdf: docs/report.md docs/report.css $(wildcard docs/figures/*)
 	@scripts/deps.sh report
 	cd docs && pandoc report.md --from markdown --to html5 --standalone --css report.css \
 	  --pdf-engine weasyprint --output report.pdf
