@@ -29,7 +29,7 @@ Admission::Decision Admission::decide( const Hello& hello, const Digest& binding
   if ( earlier != by_instance_.end() ) {
     const Ticket& ticket = tunnels_.at( earlier->second );
     if ( ticket.run == hello.run and hello.attempt <= ticket.attempt ) {
-      welcome.answer = Answer::gone; // it was overtaken on the way by a later attempt of the same client
+      welcome.answer = Answer::overtaken;
       return decision;
     }
     decision.superseded = earlier->second;
@@ -48,8 +48,11 @@ Answer Admission::resume( const Hello& hello, const Digest& binding, Welcome& we
   const auto found = tunnels_.find( hello.tunnel );
   const Digest secret = found == tunnels_.end() ? Digest {} : found->second.secret;
   const bool proved = same( hello.proof, prove_hello( crypto_, secret, binding, hello ) );
-  if ( found == tunnels_.end() or not proved or hello.attempt <= found->second.attempt ) {
+  if ( found == tunnels_.end() or not proved ) {
     return Answer::gone;
+  }
+  if ( hello.attempt <= found->second.attempt ) {
+    return Answer::overtaken; // said only to those who could prove it, so that strangers learn nothing
   }
   found->second.attempt = hello.attempt;
   welcome.tunnel = hello.tunnel;

@@ -22,6 +22,10 @@ Hello Claim::hello( const Digest& binding )
 Claim::Outcome Claim::answered( const Hello& hello, const Welcome& welcome, const Digest& binding )
 {
   const bool about_this_tunnel = tunnel_ and hello.purpose == Purpose::resume and hello.tunnel == tunnel_->id;
+  const bool accepted = welcome.answer == Answer::made or welcome.answer == Answer::resumed;
+  if ( accepted and welcome.version != protocol_version ) {
+    return Outcome::refused;
+  }
   switch ( welcome.answer ) {
     case Answer::made:
       if ( hello.purpose != Purpose::new_tunnel or welcome.attempt != hello.attempt ) {
@@ -47,12 +51,12 @@ Claim::Outcome Claim::answered( const Hello& hello, const Welcome& welcome, cons
       tunnel_->attempt = hello.attempt;
       return Outcome::resumed;
     case Answer::gone:
-      // Also the answer to an attempt that a later one has overtaken: then the tunnel lives on there.
-      if ( not about_this_tunnel or hello.attempt < tunnel_->attempt ) {
+      if ( not about_this_tunnel ) {
         return Outcome::obsolete;
       }
       forget();
       return Outcome::gone;
+    case Answer::overtaken: return Outcome::obsolete;
     case Answer::later: return Outcome::later;
     case Answer::refused: return Outcome::refused;
   }

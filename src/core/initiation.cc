@@ -145,7 +145,7 @@ std::variant<Welcome, Fault> decode_welcome( std::span<const std::byte> payload 
   welcome.attempt = read.number<std::uint64_t>();
   read.bytes( welcome.nonce );
   read.bytes( welcome.proof );
-  if ( answer < static_cast<std::uint8_t>( Answer::made ) or answer > static_cast<std::uint8_t>( Answer::refused )
+  if ( answer < static_cast<std::uint8_t>( Answer::made ) or answer > static_cast<std::uint8_t>( Answer::overtaken )
        or not beat_is_possible( welcome.beat ) ) {
     return Fault::bad_field;
   }

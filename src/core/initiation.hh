@@ -28,11 +28,12 @@ enum class Purpose : std::uint8_t
 
 enum class Answer : std::uint8_t
 {
-  made = 1,    // a new tunnel was made
-  resumed = 2, // the tunnel goes on; positions follow
-  gone = 3,    // unknown, expired or not proved: which one is not told. Only this ends a tunnel
-  later = 4,   // not now; try again after `retry_after`
-  refused = 5, // this version or this client is not served
+  made = 1,      // a new tunnel was made
+  resumed = 2,   // the tunnel goes on; positions follow
+  gone = 3,      // unknown, expired or not proved: which one is not told. Only this ends a tunnel
+  later = 4,     // not now; try again after `retry_after`
+  refused = 5,   // this version or this client is not served
+  overtaken = 6, // proved, but a later attempt of the same client was faster: this link is not needed
 };
 
 struct Hello

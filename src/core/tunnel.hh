@@ -57,8 +57,8 @@ public:
   // A link that has proved itself carries the tunnel from now on. `peer_window`: the first window of a new session.
   void attach( std::size_t peer_window );
   void detach();
-  // The other end of the tunnel is lost: every session that it may know of ends with this reason, as if it had reset it.
-  // Sessions it was never told of go on, and may be told to another one.
+  // The other end of the tunnel is lost: every session that it may know of ends with this reason, as if it had
+  // reset it. Sessions it was never told of go on, and may be told to another one.
   void peer_lost( ResetReason reason );
   [[nodiscard]] bool attached() const { return attached_; }
   [[nodiscard]] Verdict receive( const Frame& frame );

@@ -144,6 +144,9 @@ void Sproxy::answer( LinkLeg& link, const Hello& hello )
     case Answer::gone:
       log_.info( "link from {}: refused: no such tunnel, or not proved to be its client's", link.peer().text() );
       break;
+    case Answer::overtaken:
+      log_.debug( "link from {}: not needed, a later one of the same client was faster", link.peer().text() );
+      break;
     case Answer::later: log_.warn( "link from {}: put off: too many tunnels", link.peer().text() ); break;
     case Answer::refused:
       log_.warn( "link from {}: refused: it speaks protocol version {}, not {}",
