@@ -97,6 +97,10 @@ def ended(world, end, timeout, what):
     end.close()
 
 
+def start_cproxy(world, net):
+    return world.cproxy(net.client, 5000, FAR, 6000)
+
+
 # ---------------------------------------------------------------- what strangers do to sproxy
 
 
@@ -173,38 +177,35 @@ def syn_only(net, ports):
 def attack_link(world, net, sproxy, beside):
     attempts = 0
 
-    # The ones that need patience begin first: they must be cut by a deadline.
-    silent = [stranger(world, net, f"silent{number}") for number in range(5)]
-    halves = []
+    # All at once, since some need patience: those who say nothing, or half a hello, or a byte a second, are cut by a deadline.
+    patient = [stranger(world, net, f"silent {number}") for number in range(5)]
     for number in range(5):
         half = stranger(world, net, f"half a hello {number}")
         half.write(wire.greeting(hello())[:20 + number])
-        halves.append(half)
-    loris, words, began = stranger(world, net, "slow loris"), wire.greeting(hello()), time.monotonic()
-    attempts += 11
-
-    for name, words_now in first_words():
+        patient.append(half)
+    wrong = []
+    for name, words in first_words():
         end = stranger(world, net, name)
-        end.write(words_now)
-        ended(world, end, 20, name)
-        attempts += 1
-    world.say("true: every wrong beginning was ended by sproxy")
-    beside.more()
+        end.write(words)
+        wrong.append(end)
+    loris, began, fed, words = stranger(world, net, "slow loris"), time.monotonic(), 0, wire.greeting(hello())
+    attempts += len(patient) + len(wrong) + 1
 
-    fed = 0
-    def feed_loris():
+    def loris_is_cut():
         nonlocal fed
-        due = int(time.monotonic() - began)
-        if due > fed and fed < len(words) and not loris.over:
+        if not loris.over and fed < time.monotonic() - began and fed < len(words):
             loris.write(words[fed:fed + 1])
             fed += 1
         return loris.over
-    world.until(feed_loris, 60, "sproxy to lose patience with one byte a second")
-    world.say(f"true: sproxy lost patience after {time.monotonic() - began:.0f} s and {fed} bytes")
-    loris.close()
-    for end in silent + halves:
+
+    world.until(loris_is_cut, 60, "sproxy to lose patience with one byte a second")
+    world.check(fed >= 3, f"sproxy lost patience with one byte a second after {time.monotonic() - began:.0f} s and {fed} bytes")
+    for end in patient:
         ended(world, end, 20, end.name)
     world.say("true: so it did with those who said nothing, or half a hello")
+    for end in wrong:
+        ended(world, end, 20, end.name)
+    world.say(f"true: {len(wrong)} wrong beginnings were ended by sproxy")
     beside.more()
 
     for number in range(200):
@@ -247,9 +248,12 @@ def attack_link(world, net, sproxy, beside):
 
 def claim_the_living(world, net, sproxy, beside, tunnel):
     """Strangers who know the name of the living tunnel, but not its secret."""
+    claims = []
     for number in range(20):
         end = stranger(world, net, "false claim")
+        claims.append(end)
         end.write(wire.greeting(hello(purpose=2, tunnel=tunnel, attempt=1 << 40 if number % 2 else 2, proof=noise(32))))
+    for end in claims:
         world.until(lambda: wire.parse(end.text) or end.over, 10, "an answer to a false claim")
         frames = wire.parse(end.text)
         if frames and wire.answer_of(frames[0][4]) not in (wire.GONE, wire.REFUSED, wire.LATER):
@@ -281,8 +285,9 @@ def capture_tunnel(world, net, begin):
     return result, seen[0]
 
 
-def link_part(world, net, target, sproxy, cproxy):
-    beside, tunnel = capture_tunnel(world, net, lambda: Beside(world, net, target))
+def link_part(world, net, target, sproxy):
+    _, tunnel = capture_tunnel(world, net, lambda: start_cproxy(world, net))
+    beside = Beside(world, net, target)
     attack_link(world, net, sproxy, beside)  # once to warm up: what it takes for good (caches) it takes now
     weight = Weight(world, sproxy)
     attempts = attack_link(world, net, sproxy, beside)
@@ -294,7 +299,8 @@ def link_part(world, net, target, sproxy, cproxy):
 # ---------------------------------------------------------------- a false sproxy
 
 
-def false_part(world, net, target, sproxy, cproxy):
+def false_part(world, net, target, _):
+    start_cproxy(world, net)
     beside = Beside(world, net, target)
     answers = [b"", noise(2000), b"HTTP/1.1 400 Bad Request\r\n\r\n", wire.frame(wire.WELCOME, payload=b""),
                wire.frame(wire.WELCOME, payload=wire.welcome()[:50]), wire.frame(wire.WELCOME, payload=wire.welcome(), length=65535),
@@ -304,8 +310,7 @@ def false_part(world, net, target, sproxy, cproxy):
                wire.frame(wire.WELCOME, payload=wire.welcome()) + noise(3000),
                wire.frame(wire.WELCOME, payload=wire.welcome()) + wire.frame(wire.DATA, 77, 1 << 61, payload=b"x"),
                wire.frame(wire.WELCOME, payload=wire.welcome(wire.GONE)),
-               wire.frame(wire.WELCOME, payload=wire.welcome(wire.LATER)),
-               wire.frame(wire.WELCOME, payload=wire.welcome(wire.REFUSED))]
+               wire.frame(wire.WELCOME, payload=wire.welcome(wire.LATER))]
     calls = 0
 
     def answer(end):
@@ -347,7 +352,8 @@ def false_part(world, net, target, sproxy, cproxy):
 # ---------------------------------------------------------------- strangers at the app's port
 
 
-def app_part(world, net, target, sproxy, cproxy):
+def app_part(world, net, target, sproxy):
+    cproxy = start_cproxy(world, net)
     beside = Beside(world, net, target)
 
     def scan():
@@ -386,8 +392,7 @@ def scenario(world):
     net = harness.Routed(world)
     target = Listener(world, net.server, 7000)
     sproxy = world.sproxy(net.server, "--target", "127.0.0.1:7000", 6000)
-    cproxy = world.cproxy(net.client, 5000, FAR, 6000)
-    {"link": link_part, "false": false_part, "app": app_part}[part](world, net, target, sproxy, cproxy)
+    {"link": link_part, "false": false_part, "app": app_part}[part](world, net, target, sproxy)
 
 
 harness.main(scenario)
