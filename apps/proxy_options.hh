@@ -39,10 +39,17 @@ inline CLI::AsNumberWithUnit as_duration()
   return CLI::AsNumberWithUnit( units, CLI::AsNumberWithUnit::UNIT_REQUIRED, "DURATION" );
 }
 
+inline std::string is_address_to_bind( const std::string& text )
+{
+  const bool good = text == "*" or literal_address( text, 0 ).has_value();
+  return good ? std::string {} : "'" + text + "' is not an IPv4 or IPv6 address, nor *";
+}
+
 inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
 {
   app.add_option( "--bind", options.bind, "Listen on this address only; * for all of both families" )
     ->type_name( "ADDR" )
+    ->check( CLI::Validator { is_address_to_bind, "" } )
     ->capture_default_str();
   app.add_flag( "--raw", options.raw, "Relay bytes as they are, without the protocol: nothing survives a move" );
   app.add_option( "--heartbeat", options.heartbeat_ms, "Say that we are here this often (default 100ms)" )

@@ -24,6 +24,7 @@ public:
   {
     Duration beat = std::chrono::milliseconds { 100 }; // ours
     unsigned misses = 3;                               // beats of the peer's missed before we suspect
+    Duration patience = std::chrono::seconds { 30 }; // silence after which a link that nobody replaced is given up
   };
 
   Pulse( Config config, Time now );
@@ -39,6 +40,11 @@ public:
   [[nodiscard]] FrameHeader beat( Time now ); // the heartbeat to send
 
   [[nodiscard]] bool suspicious( Time now ) const { return now - heard_ > silence_max(); }
+  // Silent for so long that the link is worth nothing any more, even if there is no other one.
+  [[nodiscard]] bool hopeless( Time now ) const
+  {
+    return now - heard_ > std::max( config_.patience, 3 * silence_max() );
+  }
   [[nodiscard]] Duration silence( Time now ) const { return now - heard_; }
   [[nodiscard]] Duration round_trip() const { return round_trip_; } // smoothed; 0 before the first measurement
 

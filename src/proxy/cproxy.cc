@@ -18,7 +18,6 @@ constexpr std::size_t scratch_size = 262144; // bytes read from a link at once
 constexpr std::size_t candidates_max = 8;    // dials under way: two seconds' worth; the oldest is given up first
 constexpr Duration candidate_patience = 10s; // from dial to welcome
 constexpr Duration hello_patience = 3s; // for the answer to a hello for a new tunnel, of which only one may be out
-constexpr Duration link_patience = 30s; // of silence before a link is closed that nobody could replace
 constexpr Duration farewell_patience = 1s; // for the last words when we are stopped
 
 constexpr Digest no_binding {}; // links are in the clear: nothing but the two nonces is common to their ends
@@ -180,7 +179,7 @@ void Cproxy::look_after_link( Time now )
     return;
   }
   link->pulse().excuse( loop_.late(), now );
-  if ( not link->ended() and link->pulse().silence( now ) > link_patience ) {
+  if ( not link->ended() and link->pulse().hopeless( now ) ) {
     link->drop( "silent for too long" );
   }
   if ( link->ended() ) {

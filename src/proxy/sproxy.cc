@@ -17,7 +17,6 @@ constexpr std::size_t scratch_size = 262144; // bytes read from a link at once; 
 constexpr Duration greeting_patience = 5s;   // from accept to hello; a handshake over a satellite takes one
 constexpr std::size_t strangers_max = 1024;  // handshakes under way; the oldest goes first
 constexpr Duration target_patience = 10s;    // for a target to accept; about three SYNs (tcp(7), tcp_syn_retries)
-constexpr Duration link_patience = 30s;      // of silence before a link is closed that nobody has replaced
 constexpr Duration empty_patience = 60s; // a tunnel without link and sessions is forgotten: nothing is lost with it
 constexpr Duration farewell_patience = 1s;  // for the last words when we are stopped
 constexpr Duration retry_after = 5s;        // told to clients beyond tunnels_max
@@ -246,7 +245,7 @@ void Sproxy::look_after( Client& client, Time now )
   }
   if ( LinkLeg* const link = end.link() ) {
     link->pulse().excuse( loop_.late(), now );
-    if ( not link->ended() and link->pulse().silence( now ) > link_patience ) {
+    if ( not link->ended() and link->pulse().hopeless( now ) ) {
       link->drop( "silent for too long" );
     }
     if ( link->ended() ) {
