@@ -1,0 +1,473 @@
+#include "core/admission.hh"
+
+#include "core/claim.hh"
+#include "unit/core/crypto.hh"
+#include "unit/core/support.hh"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+// How links introduce themselves: a client's Claim and a server's Admission, talking to each other.
+
+namespace holdfast {
+namespace {
+
+using namespace test;
+using namespace std::chrono_literals;
+using Outcome = Claim::Outcome;
+
+struct World
+{
+  TestCrypto crypto;
+  Digest binding {}; // in the clear
+  Admission server { crypto, { .beat = 100ms, .window = 65536, .tunnels_max = 3, .retry_after = 5s } };
+
+  Claim client( unsigned char instance, std::uint64_t run = 1 )
+  {
+    Id id {};
+    id[0] = std::byte { instance };
+    return { crypto, { .instance = id, .run = run, .beat = 100ms, .window = 4242 } };
+  }
+  // A link that is answered at once.
+  Outcome link( Claim& client )
+  {
+    const Hello hello = client.hello( binding );
+    return client.answered( hello, server.decide( hello, binding ).welcome, binding );
+  }
+};
+
+// Nothing in a refusal tells more than its answer.
+void expect_refusal( Answer answer, const Welcome& welcome, const Hello& hello )
+{
+  EXPECT_EQ( welcome.answer, answer );
+  EXPECT_EQ( welcome.attempt, hello.attempt );
+  EXPECT_EQ( welcome.tunnel, Id {} );
+  EXPECT_EQ( welcome.proof, Digest {} );
+  EXPECT_EQ( welcome.retry_after, 0s );
+}
+
+void expect_gone( const Welcome& welcome, const Hello& hello )
+{
+  expect_refusal( Answer::gone, welcome, hello );
+}
+
+TEST( Admission, ATunnelIsMadeAndResumed )
+{
+  World world;
+  Claim client = world.client( 1 );
+  EXPECT_FALSE( client.has_tunnel() );
+  const Hello first = client.hello( world.binding );
+  EXPECT_EQ( first.purpose, Purpose::new_tunnel );
+  EXPECT_EQ( first.attempt, 1U );
+  EXPECT_EQ( first.window, 4242U );
+  EXPECT_EQ( first.beat, 100ms );
+  EXPECT_EQ( first.tunnel, Id {} );
+  EXPECT_EQ( first.proof, Digest {} );
+  const auto made = world.server.decide( first, world.binding );
+  EXPECT_EQ( made.welcome.answer, Answer::made );
+  EXPECT_EQ( made.welcome.window, 65536U );
+  EXPECT_FALSE( made.superseded );
+  EXPECT_EQ( client.answered( first, made.welcome, world.binding ), Outcome::made );
+  EXPECT_TRUE( client.has_tunnel() );
+  EXPECT_EQ( world.server.tunnels(), 1U );
+
+  const Hello second = client.hello( world.binding );
+  EXPECT_EQ( second.purpose, Purpose::resume );
+  EXPECT_EQ( second.attempt, 2U );
+  EXPECT_EQ( second.tunnel, made.welcome.tunnel );
+  const auto resumed = world.server.decide( second, world.binding );
+  EXPECT_EQ( resumed.welcome.answer, Answer::resumed );
+  EXPECT_EQ( resumed.welcome.tunnel, made.welcome.tunnel );
+  EXPECT_EQ( client.answered( second, resumed.welcome, world.binding ), Outcome::resumed );
+  EXPECT_EQ( world.server.tunnels(), 1U );
+}
+
+TEST( Admission, NoncesAndTunnelsAreNeverTheSame )
+{
+  World world;
+  std::set<Digest> nonces;
+  std::set<Id> tunnels;
+  for ( unsigned char i = 0; i < 3; ++i ) {
+    Claim client = world.client( i );
+    for ( int link = 0; link < 5; ++link ) {
+      const Hello hello = client.hello( world.binding );
+      const Welcome welcome = world.server.decide( hello, world.binding ).welcome;
+      EXPECT_TRUE( nonces.insert( hello.nonce ).second );
+      EXPECT_TRUE( nonces.insert( welcome.nonce ).second );
+      static_cast<void>( client.answered( hello, welcome, world.binding ) );
+      tunnels.insert( welcome.tunnel );
+    }
+  }
+  EXPECT_EQ( tunnels.size(), 3U );
+}
+
+// -- no effect before proof --------------------------------------------------------------------------------------
+
+TEST( Admission, AWrongProofAnUnknownTunnelAndAnExpiredOneLookTheSame )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello good = client.hello( world.binding );
+
+  Hello forged = good;
+  forged.proof[7] ^= std::byte { 1 };
+  expect_gone( world.server.decide( forged, world.binding ).welcome, forged );
+  Hello unproved = good;
+  unproved.proof = {};
+  expect_gone( world.server.decide( unproved, world.binding ).welcome, unproved );
+  Hello unknown = good;
+  unknown.tunnel[0] ^= std::byte { 1 };
+  expect_gone( world.server.decide( unknown, world.binding ).welcome, unknown );
+  // Somebody who guesses that an unknown tunnel is checked against a key of zeros.
+  unknown.proof = prove_hello( world.crypto, {}, world.binding, unknown );
+  expect_gone( world.server.decide( unknown, world.binding ).welcome, unknown );
+  Hello elsewhere = good; // taken from another link
+  Digest binding {};
+  binding[0] = std::byte { 1 };
+  expect_gone( world.server.decide( elsewhere, binding ).welcome, elsewhere );
+  Hello raised = good; // the attempt is part of what is proved
+  raised.attempt += 100;
+  expect_gone( world.server.decide( raised, world.binding ).welcome, raised );
+
+  // None of it had any effect.
+  EXPECT_EQ( world.server.decide( good, world.binding ).welcome.answer, Answer::resumed );
+  world.server.forget( good.tunnel );
+  const Hello expired = client.hello( world.binding );
+  expect_gone( world.server.decide( expired, world.binding ).welcome, expired );
+}
+
+TEST( Admission, AReplayedHelloIsRefused )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello hello = client.hello( world.binding );
+  EXPECT_EQ( world.server.decide( hello, world.binding ).welcome.answer, Answer::resumed );
+  expect_refusal( Answer::overtaken, world.server.decide( hello, world.binding ).welcome, hello );
+  Hello guessed = hello; // only who can prove it learns that there is such a tunnel
+  guessed.proof[0] ^= std::byte { 1 };
+  expect_gone( world.server.decide( guessed, world.binding ).welcome, guessed );
+  EXPECT_EQ( world.link( client ), Outcome::resumed ) << "and that ended nothing";
+}
+
+TEST( Admission, AnOlderAttemptThanTheOneThatMadeTheTunnelIsRefused )
+{
+  World world;
+  Claim client = world.client( 1 );
+  static_cast<void>( client.hello( world.binding ) ); // two that never arrived
+  static_cast<void>( client.hello( world.binding ) );
+  const Hello made = client.hello( world.binding );
+  const auto welcome = world.server.decide( made, world.binding ).welcome;
+  ASSERT_EQ( client.answered( made, welcome, world.binding ), Outcome::made );
+  Hello older = client.hello( world.binding );
+  older.attempt = 3;
+  older.proof
+    = prove_hello( world.crypto, make_secret( world.crypto, world.binding, made, welcome ), world.binding, older );
+  expect_refusal( Answer::overtaken, world.server.decide( older, world.binding ).welcome, older );
+}
+
+// -- several links under way -------------------------------------------------------------------------------------
+
+TEST( Admission, ALaterAttemptMayOvertakeAnEarlierOne )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello second = client.hello( world.binding );
+  const Hello third = client.hello( world.binding );
+  const auto to_third = world.server.decide( third, world.binding ).welcome;
+  const auto to_second = world.server.decide( second, world.binding ).welcome;
+  EXPECT_EQ( to_third.answer, Answer::resumed );
+  EXPECT_EQ( to_second.answer, Answer::overtaken );
+  EXPECT_EQ( client.answered( third, to_third, world.binding ), Outcome::resumed );
+  EXPECT_EQ( client.answered( second, to_second, world.binding ), Outcome::obsolete );
+  EXPECT_TRUE( client.has_tunnel() );
+}
+
+// The answers, too, may overtake each other. An overtaken attempt was once answered "gone", and that ended the
+// tunnel with all its sessions, although the later attempt had been accepted: its welcome was only slower, or lost
+// with its link.
+TEST( Admission, AnAttemptThatWasOvertakenEndsNothing )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello second = client.hello( world.binding );
+  const Hello third = client.hello( world.binding );
+  const auto to_third = world.server.decide( third, world.binding ).welcome;
+  const auto to_second = world.server.decide( second, world.binding ).welcome;
+  EXPECT_EQ( client.answered( second, to_second, world.binding ), Outcome::obsolete );
+  ASSERT_TRUE( client.has_tunnel() );
+  EXPECT_EQ( client.answered( third, to_third, world.binding ), Outcome::resumed );
+  EXPECT_EQ( world.link( client ), Outcome::resumed );
+}
+
+TEST( Admission, ATunnelThatIsReallyGoneIsFoundOut )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello second = client.hello( world.binding );
+  const Hello third = client.hello( world.binding );
+  world.server.forget( second.tunnel );
+  const auto to_second = world.server.decide( second, world.binding ).welcome;
+  const auto to_third = world.server.decide( third, world.binding ).welcome;
+  EXPECT_EQ( client.answered( second, to_second, world.binding ), Outcome::gone );
+  EXPECT_FALSE( client.has_tunnel() );
+  EXPECT_EQ( client.answered( third, to_third, world.binding ), Outcome::obsolete ) << "gone is gone once";
+  EXPECT_EQ( world.link( client ), Outcome::made );
+}
+
+TEST( Admission, WelcomesOfTwoLinksMayArriveInEitherOrder )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello second = client.hello( world.binding );
+  const auto to_second = world.server.decide( second, world.binding ).welcome;
+  const Hello third = client.hello( world.binding );
+  const auto to_third = world.server.decide( third, world.binding ).welcome;
+  EXPECT_EQ( client.answered( third, to_third, world.binding ), Outcome::resumed );
+  EXPECT_EQ( client.answered( second, to_second, world.binding ), Outcome::obsolete );
+}
+
+TEST( Admission, TwoHellosOfOneRunForANewTunnelOvertakeEachOther )
+{
+  World world;
+  Claim client = world.client( 1 );
+  const Hello first = client.hello( world.binding );
+  const Hello second = client.hello( world.binding );
+  const auto to_second = world.server.decide( second, world.binding );
+  const auto to_first = world.server.decide( first, world.binding );
+  EXPECT_EQ( to_second.welcome.answer, Answer::made );
+  expect_refusal( Answer::overtaken, to_first.welcome, first );
+  EXPECT_FALSE( to_first.superseded );
+  EXPECT_EQ( world.server.tunnels(), 1U );
+  EXPECT_EQ( client.answered( first, to_first.welcome, world.binding ), Outcome::obsolete );
+  EXPECT_EQ( client.answered( second, to_second.welcome, world.binding ), Outcome::made );
+  EXPECT_EQ( world.link( client ), Outcome::resumed );
+}
+
+TEST( Admission, TheLaterOfTwoNewTunnelsWinsWhateverArrivesFirst )
+{
+  for ( const bool in_order : { true, false } ) {
+    World world;
+    Claim client = world.client( 1 );
+    const Hello first = client.hello( world.binding );
+    const Hello second = client.hello( world.binding );
+    const auto to_first = world.server.decide( first, world.binding );
+    const auto to_second = world.server.decide( second, world.binding );
+    EXPECT_EQ( to_second.superseded, to_first.welcome.tunnel );
+    if ( in_order ) {
+      EXPECT_EQ( client.answered( first, to_first.welcome, world.binding ), Outcome::made );
+      EXPECT_EQ( client.answered( second, to_second.welcome, world.binding ), Outcome::made );
+    } else {
+      EXPECT_EQ( client.answered( second, to_second.welcome, world.binding ), Outcome::made );
+      EXPECT_EQ( client.answered( first, to_first.welcome, world.binding ), Outcome::obsolete );
+    }
+    EXPECT_EQ( world.server.tunnels(), 1U );
+    EXPECT_EQ( world.link( client ), Outcome::resumed );
+  }
+}
+
+TEST( Admission, AWelcomeThatWasLostLeavesNothingBehind )
+{
+  World world;
+  Claim client = world.client( 1 );
+  const Hello lost = client.hello( world.binding );
+  static_cast<void>( world.server.decide( lost, world.binding ) );
+  EXPECT_EQ( world.link( client ), Outcome::made );
+  EXPECT_EQ( world.server.tunnels(), 1U );
+}
+
+// -- clients that start again, and many of them ------------------------------------------------------------------
+
+TEST( Admission, AClientThatStartedAgainFromNothingEndsItsEarlierTunnel )
+{
+  World world;
+  Claim before = world.client( 1, 1001 );
+  ASSERT_EQ( world.link( before ), Outcome::made );
+  ASSERT_EQ( world.link( before ), Outcome::resumed );
+  Claim after = world.client( 1, 1002 );
+  const Hello hello = after.hello( world.binding ); // its attempt is 1 again
+  const auto decision = world.server.decide( hello, world.binding );
+  EXPECT_EQ( decision.welcome.answer, Answer::made );
+  EXPECT_TRUE( decision.superseded );
+  EXPECT_NE( decision.superseded, decision.welcome.tunnel );
+  EXPECT_EQ( after.answered( hello, decision.welcome, world.binding ), Outcome::made );
+  EXPECT_EQ( world.server.tunnels(), 1U );
+  EXPECT_EQ( world.link( before ), Outcome::gone );
+  EXPECT_EQ( world.link( after ), Outcome::resumed );
+}
+
+TEST( Admission, OtherClientsAreNotConcerned )
+{
+  World world;
+  Claim one = world.client( 1 );
+  Claim two = world.client( 2 );
+  ASSERT_EQ( world.link( one ), Outcome::made );
+  ASSERT_EQ( world.link( two ), Outcome::made );
+  EXPECT_EQ( world.server.tunnels(), 2U );
+  EXPECT_EQ( world.link( one ), Outcome::resumed );
+  EXPECT_EQ( world.link( two ), Outcome::resumed );
+}
+
+TEST( Admission, WhoComesWhenAllIsFullIsToldWhenToComeBack )
+{
+  World world;
+  std::vector<Claim> clients;
+  for ( unsigned char i = 0; i < 4; ++i ) {
+    clients.push_back( world.client( i ) );
+  }
+  for ( std::size_t i = 0; i < 3; ++i ) {
+    ASSERT_EQ( world.link( clients[i] ), Outcome::made );
+  }
+  const Hello hello = clients[3].hello( world.binding );
+  const auto decision = world.server.decide( hello, world.binding );
+  EXPECT_EQ( decision.welcome.answer, Answer::later );
+  EXPECT_EQ( decision.welcome.retry_after, 5s );
+  EXPECT_EQ( decision.welcome.tunnel, Id {} );
+  EXPECT_EQ( clients[3].answered( hello, decision.welcome, world.binding ), Outcome::later );
+  EXPECT_FALSE( clients[3].has_tunnel() );
+
+  EXPECT_EQ( world.link( clients[0] ), Outcome::resumed ) << "whoever is in stays in";
+  Claim again = world.client( 1, 99 );
+  EXPECT_EQ( world.link( again ), Outcome::made ) << "and may start again";
+  EXPECT_EQ( world.server.tunnels(), 3U );
+  Id gone = clients[2].hello( world.binding ).tunnel;
+  world.server.forget( gone );
+  EXPECT_EQ( world.link( clients[3] ), Outcome::made );
+}
+
+TEST( Admission, ForgettingIsForThatTunnelOnly )
+{
+  World world;
+  Claim before = world.client( 1, 1 );
+  ASSERT_EQ( world.link( before ), Outcome::made );
+  const Id old = before.hello( world.binding ).tunnel;
+  Claim after = world.client( 1, 2 );
+  ASSERT_EQ( world.link( after ), Outcome::made );
+  world.server.forget( old ); // it was superseded already, and the shell says so once more
+  world.server.forget( old );
+  EXPECT_EQ( world.server.tunnels(), 1U );
+  EXPECT_EQ( world.link( after ), Outcome::resumed );
+  Claim third = world.client( 1, 3 );
+  const Hello hello = third.hello( world.binding );
+  EXPECT_TRUE( world.server.decide( hello, world.binding ).superseded ) << "it still knows whose tunnel that was";
+}
+
+TEST( Admission, VersionsThatDoNotMeetAreRefused )
+{
+  World world;
+  Claim client = world.client( 1 );
+  Hello newer = client.hello( world.binding );
+  newer.version = 9;
+  newer.version_lowest = protocol_version + 1;
+  const auto decision = world.server.decide( newer, world.binding );
+  EXPECT_EQ( decision.welcome.answer, Answer::refused );
+  EXPECT_EQ( client.answered( newer, decision.welcome, world.binding ), Outcome::refused );
+  Hello older = newer;
+  older.version = 0;
+  older.version_lowest = 0;
+  EXPECT_EQ( world.server.decide( older, world.binding ).welcome.answer, Answer::refused );
+  EXPECT_EQ( world.server.tunnels(), 0U );
+  Hello both = newer;
+  both.version_lowest = protocol_version;
+  EXPECT_EQ( world.server.decide( both, world.binding ).welcome.answer, Answer::made );
+}
+
+// -- what a client believes --------------------------------------------------------------------------------------
+
+TEST( Claim, BelievesNoWelcomeWithoutProof )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello hello = client.hello( world.binding );
+  const Welcome good = world.server.decide( hello, world.binding ).welcome;
+  Welcome forged = good;
+  forged.proof[0] ^= std::byte { 1 };
+  EXPECT_EQ( client.answered( hello, forged, world.binding ), Outcome::false_proof );
+  Welcome echo = good;
+  echo.proof = hello.proof;
+  EXPECT_EQ( client.answered( hello, echo, world.binding ), Outcome::false_proof );
+  Digest binding {};
+  binding[31] = std::byte { 1 };
+  EXPECT_EQ( client.answered( hello, good, binding ), Outcome::false_proof );
+  Welcome other_attempt = good;
+  ++other_attempt.attempt;
+  EXPECT_EQ( client.answered( hello, other_attempt, world.binding ), Outcome::false_proof );
+  EXPECT_TRUE( client.has_tunnel() );
+  EXPECT_EQ( client.answered( hello, good, world.binding ), Outcome::resumed );
+}
+
+TEST( Claim, AnAnswerMustFitTheQuestion )
+{
+  World world;
+  Claim client = world.client( 1 );
+  const Hello first = client.hello( world.binding );
+  Welcome resumed;
+  resumed.answer = Answer::resumed;
+  resumed.attempt = first.attempt;
+  EXPECT_EQ( client.answered( first, resumed, world.binding ), Outcome::obsolete );
+  Welcome made = world.server.decide( first, world.binding ).welcome;
+  ++made.attempt;
+  EXPECT_EQ( client.answered( first, made, world.binding ), Outcome::false_proof );
+  EXPECT_FALSE( client.has_tunnel() );
+  --made.attempt;
+  EXPECT_EQ( client.answered( first, made, world.binding ), Outcome::made );
+  const Hello second = client.hello( world.binding );
+  made.attempt = second.attempt;
+  EXPECT_EQ( client.answered( second, made, world.binding ), Outcome::false_proof ) << "it asked for the old one";
+  EXPECT_EQ( world.link( client ), Outcome::resumed );
+}
+
+TEST( Claim, SpeaksOnlyTheVersionsItOffered )
+{
+  World world;
+  Claim client = world.client( 1 );
+  for ( const std::uint8_t version : std::initializer_list<std::uint8_t> { 0, 2, 255 } ) {
+    const Hello hello = client.hello( world.binding );
+    Welcome welcome = world.server.decide( hello, world.binding ).welcome;
+    welcome.version = version;
+    EXPECT_EQ( client.answered( hello, welcome, world.binding ), Outcome::refused );
+    EXPECT_FALSE( client.has_tunnel() );
+  }
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello hello = client.hello( world.binding );
+  Welcome welcome = world.server.decide( hello, world.binding ).welcome;
+  welcome.version = 2;
+  EXPECT_EQ( client.answered( hello, welcome, world.binding ), Outcome::refused );
+  EXPECT_EQ( world.link( client ), Outcome::resumed );
+}
+
+TEST( Claim, LaterAndRefusedChangeNothing )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello hello = client.hello( world.binding );
+  Welcome welcome;
+  welcome.answer = Answer::later;
+  EXPECT_EQ( client.answered( hello, welcome, world.binding ), Outcome::later );
+  welcome.answer = Answer::refused;
+  EXPECT_EQ( client.answered( hello, welcome, world.binding ), Outcome::refused );
+  EXPECT_EQ( world.link( client ), Outcome::resumed );
+}
+
+TEST( Claim, ATunnelThatIsOverIsNotClaimedAgain )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello resume = client.hello( world.binding );
+  client.forget();
+  EXPECT_EQ( client.answered( resume, world.server.decide( resume, world.binding ).welcome, world.binding ),
+             Outcome::obsolete );
+  EXPECT_EQ( client.hello( world.binding ).purpose, Purpose::new_tunnel );
+}
+
+} // namespace
+} // namespace holdfast

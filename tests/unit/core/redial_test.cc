@@ -1,0 +1,70 @@
+#include "core/redial.hh"
+
+#include <gtest/gtest.h>
+
+namespace holdfast {
+namespace {
+
+using namespace std::chrono_literals;
+
+const Time start = Time { 3h };
+
+TEST( Redial, NobodyDialsUntilALinkIsNeeded )
+{
+  const Redial redial { {} };
+  EXPECT_EQ( redial.next(), never );
+}
+
+TEST( Redial, TheFirstDialIsAtOnceAndThePaceIsSteady )
+{
+  Redial redial { {} };
+  redial.need( start );
+  EXPECT_EQ( redial.next(), start );
+  for ( Time now = start; now <= start + 30s; now = redial.next() ) {
+    redial.dialled( now, 0 );
+    EXPECT_EQ( redial.next(), now + 250ms );
+  }
+}
+
+TEST( Redial, LaterItBecomesSlowerUpToALimit )
+{
+  Redial redial { {} };
+  redial.need( start );
+  Time now = start + 31s;
+  Duration last = 250ms;
+  for ( int i = 0; i < 20; ++i ) {
+    redial.dialled( now, 0 );
+    const Duration pace = redial.next() - now;
+    EXPECT_EQ( pace, std::min<Duration>( last * 3 / 2, 5s ) );
+    last = pace;
+    now = redial.next();
+  }
+  EXPECT_EQ( last, 5s );
+  redial.need( now );
+  redial.dialled( now, 0 );
+  EXPECT_EQ( redial.next(), now + 250ms ) << "another need is as urgent as the first";
+}
+
+TEST( Redial, ChanceSpreadsTheDialsByUpToAQuarter )
+{
+  for ( std::uint64_t random = 0; random < 1000; ++random ) {
+    Redial redial { {} };
+    redial.need( start );
+    redial.dialled( start, random );
+    EXPECT_GE( redial.next(), start + 250ms );
+    EXPECT_LT( redial.next(), start + Duration { 250ms } * 5 / 4 );
+  }
+}
+
+TEST( Redial, APeerMayAskForPeace )
+{
+  Redial redial { {} };
+  redial.need( start );
+  redial.not_before( start + 7s );
+  EXPECT_EQ( redial.next(), start + 7s );
+  redial.not_before( start + 1s );
+  EXPECT_EQ( redial.next(), start + 7s ) << "and does not get less of it by asking again";
+}
+
+} // namespace
+} // namespace holdfast
