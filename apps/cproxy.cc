@@ -18,9 +18,17 @@ int run( int argc, char** argv )
   CLI::App app { "cproxy: keeps the TCP sessions of this machine's programs alive while its address changes.\n"
                  "Programs connect to LPORT here; sproxy on SIP connects them to their target.",
                  "cproxy" };
-  app.add_option( "LPORT", options.port, "Port for the programs" )->required()->check( CLI::Range( 0U, 65535U ) );
-  app.add_option( "SIP", host, "Where sproxy runs: a name, an IPv4 or an IPv6 address" )->required();
-  app.add_option( "SPORT", port, "sproxy's port" )->required()->check( CLI::Range( 1U, 65535U ) );
+  app.add_option( "LPORT", options.port, "Port for the programs" )
+    ->required()
+    ->check( program::between( 0, 65535, "0 and 65535" ) )
+    ->type_name( "PORT" );
+  app.add_option( "SIP", host, "Where sproxy runs: a name, an IPv4 or an IPv6 address" )
+    ->required()
+    ->type_name( "HOST" );
+  app.add_option( "SPORT", port, "sproxy's port" )
+    ->required()
+    ->check( program::between( 1, 65535, "1 and 65535" ) )
+    ->type_name( "PORT" );
   program::add_proxy_options( app, options );
   app.footer( "Example: cproxy 2323 server.example.org 5000, then telnet localhost 2323.\n"
               "Exit status: 0 stopped by SIGINT or SIGTERM, 1 trouble (said in one line), 2 wrong options." );

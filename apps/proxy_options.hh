@@ -32,11 +32,32 @@ struct ProxyOptions
 };
 
 // "100ms", "2s", "1.5h": to milliseconds.
-inline CLI::AsNumberWithUnit as_duration()
+inline CLI::Validator as_duration()
 {
   const std::map<std::string, double> units { { "us", 1e-3 }, { "ms", 1 },    { "s", 1e3 },   { "min", 6e4 },
                                               { "m", 6e4 },   { "h", 3.6e6 }, { "d", 8.64e7 } };
-  return CLI::AsNumberWithUnit( units, CLI::AsNumberWithUnit::UNIT_REQUIRED, "DURATION" );
+  return CLI::AsNumberWithUnit( units, CLI::AsNumberWithUnit::UNIT_REQUIRED ).description( "" );
+}
+
+// "64MiB", "16k", "1000000": to bytes.
+inline CLI::Validator as_size()
+{
+  return CLI::AsSizeValue( false ).description( "" );
+}
+
+// A number between two bounds, which are told in `words`; after `units` made a plain one of it, if there are any.
+inline CLI::Validator between( double low, double high, std::string words, CLI::Validator units = {} )
+{
+  const auto check = [low, high, words = std::move( words ), units = std::move( units )]( std::string& text ) {
+    const std::string written = text;
+    if ( std::string problem = units( text ); not problem.empty() ) {
+      return problem;
+    }
+    double value = 0;
+    const bool good = CLI::detail::lexical_cast( text, value ) and value >= low and value <= high;
+    return good ? std::string {} : "'" + written + "' is not between " + words;
+  };
+  return CLI::Validator { check, "" };
 }
 
 inline std::string is_address_to_bind( const std::string& text )
@@ -53,27 +74,23 @@ inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
     ->capture_default_str();
   app.add_flag( "--raw", options.raw, "Relay bytes as they are, without the protocol: nothing survives a move" );
   app.add_option( "--heartbeat", options.heartbeat_ms, "Say that we are here this often (default 100ms)" )
-    ->transform( as_duration() )
-    ->check( CLI::Range( 1.0, 3.6e6 ).description( "" ) )
+    ->transform( between( 1, 3.6e6, "1ms and 1h", as_duration() ) )
     ->type_name( "DURATION" );
   app.add_option( "--misses", options.misses, "Heartbeats of the other side to miss before a link is suspected" )
-    ->check( CLI::Range( 1U, 1000U ).description( "" ) )
+    ->check( between( 1, 1000, "1 and 1000" ) )
     ->type_name( "N" )
     ->capture_default_str();
   app.add_option( "--window", options.window, "Most bytes under way per session and direction (default 16MiB)" )
-    ->transform( CLI::AsSizeValue( false ) )
-    ->check( CLI::Range( std::uint64_t { 16384 }, std::uint64_t { 1 } << 30U ).description( "" ) )
+    ->transform( between( 16384, 1U << 30U, "16KiB and 1GiB", as_size() ) )
     ->type_name( "SIZE" );
   app.add_option( "--memory", options.memory, "Most bytes retained for all sessions together (default 256MiB)" )
-    ->transform( CLI::AsSizeValue( false ) )
-    ->check( CLI::Range( std::uint64_t { 1 } << 20U, std::uint64_t { 1 } << 40U ).description( "" ) )
+    ->transform( between( 1048576, 1099511627776, "1MiB and 1TiB", as_size() ) )
     ->type_name( "SIZE" );
   app.add_option( "--keep", options.keep_ms, "Keep sessions for so long without any link (default 24h)" )
-    ->transform( as_duration() )
-    ->check( CLI::Range( 0.0, 365 * 8.64e7 ).description( "" ) )
+    ->transform( between( 0, 365 * 8.64e7, "0s and 365d", as_duration() ) )
     ->type_name( "DURATION" );
   app.add_option( "--max-sessions", options.max_sessions, "Most sessions at the same time" )
-    ->check( CLI::Range( std::uint64_t { 1 }, std::uint64_t { 1000000 } ).description( "" ) )
+    ->check( between( 1, 1000000, "1 and 1000000" ) )
     ->type_name( "N" )
     ->capture_default_str();
   app.add_option( "--log-level", options.log_level, "trace, debug, info, warn, error or off" )
@@ -96,6 +113,7 @@ inline void apply( const ProxyOptions& options, ProxyConfig& config )
   config.window = options.window;
   config.memory = { .sessions = options.max_sessions, .memory = options.memory };
   config.keep = duration( options.keep_ms );
+  config.pulse.patience = std::min( config.pulse.patience, config.keep );
 }
 
 // Each session needs a descriptor: take as many as we may have.

@@ -171,7 +171,7 @@ public:
   void ready( std::uint32_t events ) override;
 
   // While descriptors are out, the connection that waits would wake us again and again: so we do not listen for a
-  // while, or until a client has gone.
+  // while.
   [[nodiscard]] Time deadline() const { return try_again_; }
   void listen_again();
 
@@ -266,9 +266,6 @@ void Server::welcome( Accepted accepted )
 void Server::leave( int fd )
 {
   clients_.erase( fd );
-  for ( const auto& listener : listeners_ ) {
-    listener->listen_again(); // a descriptor is free
-  }
 }
 
 void Listener::ready( std::uint32_t /*events*/ )

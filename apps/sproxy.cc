@@ -19,7 +19,10 @@ int run( int argc, char** argv )
     "while their machines move or are away.",
     "sproxy"
   };
-  app.add_option( "SPORT", options.port, "Port for the cproxies" )->required()->check( CLI::Range( 0U, 65535U ) );
+  app.add_option( "SPORT", options.port, "Port for the cproxies" )
+    ->required()
+    ->check( program::between( 0, 65535, "0 and 65535" ) )
+    ->type_name( "PORT" );
   app.add_option( "--target", target, "Connect sessions to this" )->type_name( "HOST:PORT" )->capture_default_str();
   app.add_flag( "--single", single, "One session at a time: a new one closes the one before" );
   program::add_proxy_options( app, options );

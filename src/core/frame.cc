@@ -109,6 +109,7 @@ std::string_view describe( ResetReason reason )
     case ResetReason::stopped: return "the proxy was stopped";
     case ResetReason::expired: return "detached for too long";
     case ResetReason::inconsistent: return "the two sides no longer agree about its bytes";
+    case ResetReason::forgotten: return "it is not known there any more";
     case ResetReason::unknown: return "unknown reason";
   }
   return "unknown reason";
@@ -118,7 +119,7 @@ ResetReason reset_reason( std::byte raw )
 {
   const auto number = std::to_integer<std::uint8_t>( raw );
   if ( number >= static_cast<std::uint8_t>( ResetReason::by_program )
-       and number <= static_cast<std::uint8_t>( ResetReason::inconsistent ) ) {
+       and number <= static_cast<std::uint8_t>( ResetReason::forgotten ) ) {
     return static_cast<ResetReason>( number );
   }
   return ResetReason::unknown;

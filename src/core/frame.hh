@@ -81,6 +81,7 @@ enum class ResetReason : std::uint8_t
   stopped = 7,      // a proxy was stopped
   expired = 8,      // detached for longer than --keep
   inconsistent = 9, // the two sides no longer agree about the session's bytes
+  forgotten = 10,   // the other side does not know the session any more
   unknown = 255,
 };
 

@@ -113,7 +113,7 @@ Verdict Session::receive( const Frame& frame )
     case FrameType::closed:
       closed_ = true;
       if ( not reset_ours_ and not inflow_.finished() ) { // it forgot a session whose end we have not seen
-        reset_theirs_ = ResetReason::inconsistent;
+        reset_theirs_ = ResetReason::forgotten;
       }
       return std::nullopt;
     case FrameType::hello:

@@ -18,6 +18,7 @@ constexpr std::size_t scratch_size = 262144; // bytes read from a link at once
 constexpr std::size_t candidates_max = 8;    // dials under way: two seconds' worth; the oldest is given up first
 constexpr Duration candidate_patience = 10s; // from dial to welcome
 constexpr Duration hello_patience = 3s; // for the answer to a hello for a new tunnel, of which only one may be out
+constexpr Duration refused_pause = 10s; // before asking again an sproxy that refuses us
 constexpr Duration farewell_patience = 1s; // for the last words when we are stopped
 
 constexpr Digest no_binding {}; // links are in the clear: nothing but the two nonces is common to their ends
@@ -121,7 +122,7 @@ void Cproxy::welcomed( Candidate& candidate, const Welcome& welcome )
     case Claim::Outcome::obsolete: link.drop( "a later link was faster" ); return;
     case Claim::Outcome::gone:
       link.drop( "sproxy does not know our tunnel any more" );
-      tunnel_lost( ResetReason::expired, loop_.now() );
+      tunnel_lost( ResetReason::forgotten, loop_.now() );
       return;
     case Claim::Outcome::later:
       link.drop( "sproxy is busy and asks to try again later" );
@@ -130,7 +131,7 @@ void Cproxy::welcomed( Candidate& candidate, const Welcome& welcome )
     case Claim::Outcome::refused:
       link.drop( fmt::format(
         "sproxy refuses us: it speaks protocol version {}, we speak {}", welcome.version, protocol_version ) );
-      redial_.not_before( loop_.now() + 60s );
+      redial_.not_before( loop_.now() + refused_pause );
       return;
     case Claim::Outcome::false_proof:
       link.drop( "it is not the sproxy that made our tunnel; somebody else answers at its address" );
@@ -143,11 +144,11 @@ void Cproxy::attach( Candidate& candidate, Time now )
   const std::string local = candidate.link->local().text();
   const bool resumed = candidate.hello->purpose == Purpose::resume;
   if ( resumed ) {
-    log_.info( "moved: link from {} to {} after {}, {} sessions go on",
+    log_.info( "moved: link from {} to {} after {}, {} go on",
                local,
                candidate.link->peer().text(),
                in_ms( now - needed_since_ ),
-               end_.tunnel().sessions() );
+               end_.how_many_sessions() );
   } else {
     log_.info( "connected: link from {} to {}", local, candidate.link->peer().text() );
   }
@@ -337,7 +338,7 @@ void Cproxy::turn()
   }
   end_.turn( now );
   if ( end_.link() == nullptr and end_.tunnel().sessions() > 0 and now - end_.detached_since() >= config_.keep ) {
-    log_.warn( "no link for too long (--keep), {} sessions end", end_.tunnel().sessions() );
+    log_.warn( "no link for too long (--keep), {} end", end_.how_many_sessions() );
     end_.reset_all( ResetReason::expired );
     tunnel_lost( ResetReason::expired, now );
   }

@@ -94,6 +94,12 @@ void TunnelEnd::release( Session& session )
   }
 }
 
+std::string TunnelEnd::how_many_sessions() const
+{
+  const std::size_t count = tunnel_.sessions();
+  return fmt::format( "{} session{}", count, count == 1 ? "" : "s" );
+}
+
 std::string TunnelEnd::name( const Session& session ) const
 {
   const auto leg = legs_.find( session.id() );
@@ -158,9 +164,10 @@ void TunnelEnd::attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, 
 void TunnelEnd::drop_link( Time now )
 {
   if ( link_ ) {
+    detached_since_
+      = now - link_->pulse().silence( now ); // it was away since it was last heard, not since we noticed
     link_.reset();
     tunnel_.detach();
-    detached_since_ = now;
   }
 }
 

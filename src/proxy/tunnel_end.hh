@@ -55,12 +55,14 @@ public:
   void attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, Time now );
   void drop_link( Time now );
   [[nodiscard]] LinkLeg* link() const { return link_.get(); }
+  // When the other side was last heard, if there is no link now.
   [[nodiscard]] Time detached_since() const { return detached_since_; }
 
   // -- a turn ----------------------------------------------------------------------------------------------------
   // Serves what was touched, transmits what there is to say.
   void turn( Time now );
   [[nodiscard]] Time deadline() const;
+  [[nodiscard]] std::string how_many_sessions() const;            // "1 session", "7 sessions"
   [[nodiscard]] std::string name( const Session& session ) const; // "session 7 (127.0.0.1:40112)" for the log
 
 private:

@@ -35,8 +35,8 @@ private:
 //            who, positions     local bytes until              peer's bytes until
 //                               acknowledged: Outflow          delivered: Inflow, a copy
 //
-// The two sets of chunks are of equal size, `memory` bytes each; pages are only taken when touched, and returned to the
-// system when more than a few MiB of free chunks have piled up (cool()). None of it goes into core dumps.
+// The two sets of chunks are of equal size, `memory` bytes each; pages are only taken when touched, and returned to
+// the system when more than a few MiB of free chunks have piled up (cool()). None of it goes into core dumps.
 class Arena
 {
 public:
