@@ -31,31 +31,43 @@ struct ProxyOptions
   std::string state_directory {};
 };
 
+// How a person writes a quantity, and what we make of it: a plain number.
+struct Unit
+{
+  CLI::Validator transform;
+  std::string example; // "a duration such as 100ms"
+};
+
 // "100ms", "2s", "1.5h": to milliseconds.
-inline CLI::Validator as_duration()
+inline Unit duration()
 {
   const std::map<std::string, double> units { { "us", 1e-3 }, { "ms", 1 },    { "s", 1e3 },   { "min", 6e4 },
                                               { "m", 6e4 },   { "h", 3.6e6 }, { "d", 8.64e7 } };
-  return CLI::AsNumberWithUnit( units, CLI::AsNumberWithUnit::UNIT_REQUIRED ).description( "" );
+  return { CLI::AsNumberWithUnit( units, CLI::AsNumberWithUnit::UNIT_REQUIRED ),
+           "a duration with a unit, such as 100ms, 2s or 24h" };
 }
 
-// "64MiB", "16k", "1000000": to bytes.
-inline CLI::Validator as_size()
+// "64MiB", "16k", "1000000": to bytes. All prefixes are powers of 1024.
+inline Unit size()
 {
-  return CLI::AsSizeValue( false ).description( "" );
+  return { CLI::AsSizeValue( false ), "a size, such as 64MiB or 500k" };
 }
 
-// A number between two bounds, which are told in `words`; after `units` made a plain one of it, if there are any.
-inline CLI::Validator between( double low, double high, std::string words, CLI::Validator units = {} )
+inline Unit plain()
 {
-  const auto check = [low, high, words = std::move( words ), units = std::move( units )]( std::string& text ) {
+  return { CLI::Validator {}, "a number" };
+}
+
+// A quantity between two bounds, which are told in `words`.
+inline CLI::Validator between( double low, double high, std::string words, Unit unit = plain() )
+{
+  const auto check = [low, high, words = std::move( words ), unit = std::move( unit )]( std::string& text ) {
     const std::string written = text;
-    if ( std::string problem = units( text ); not problem.empty() ) {
-      return problem;
-    }
     double value = 0;
-    const bool good = CLI::detail::lexical_cast( text, value ) and value >= low and value <= high;
-    return good ? std::string {} : "'" + written + "' is not between " + words;
+    if ( not unit.transform( text ).empty() or not CLI::detail::lexical_cast( text, value ) ) {
+      return "'" + written + "' is not " + unit.example;
+    }
+    return value >= low and value <= high ? std::string {} : "'" + written + "' is not between " + words;
   };
   return CLI::Validator { check, "" };
 }
@@ -74,20 +86,20 @@ inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
     ->capture_default_str();
   app.add_flag( "--raw", options.raw, "Relay bytes as they are, without the protocol: nothing survives a move" );
   app.add_option( "--heartbeat", options.heartbeat_ms, "Say that we are here this often (default 100ms)" )
-    ->transform( between( 1, 3.6e6, "1ms and 1h", as_duration() ) )
+    ->transform( between( 1, 3.6e6, "1ms and 1h", duration() ) )
     ->type_name( "DURATION" );
   app.add_option( "--misses", options.misses, "Heartbeats of the other side to miss before a link is suspected" )
     ->check( between( 1, 1000, "1 and 1000" ) )
     ->type_name( "N" )
     ->capture_default_str();
   app.add_option( "--window", options.window, "Most bytes under way per session and direction (default 16MiB)" )
-    ->transform( between( 16384, 1U << 30U, "16KiB and 1GiB", as_size() ) )
+    ->transform( between( 16384, 1U << 30U, "16KiB and 1GiB", size() ) )
     ->type_name( "SIZE" );
   app.add_option( "--memory", options.memory, "Most bytes retained for all sessions together (default 256MiB)" )
-    ->transform( between( 1048576, 1099511627776, "1MiB and 1TiB", as_size() ) )
+    ->transform( between( 1048576, 1099511627776, "1MiB and 1TiB", size() ) )
     ->type_name( "SIZE" );
   app.add_option( "--keep", options.keep_ms, "Keep sessions for so long without any link (default 24h)" )
-    ->transform( between( 0, 365 * 8.64e7, "0s and 365d", as_duration() ) )
+    ->transform( between( 0, 365 * 8.64e7, "0s and 365d", duration() ) )
     ->type_name( "DURATION" );
   app.add_option( "--max-sessions", options.max_sessions, "Most sessions at the same time" )
     ->check( between( 1, 1000000, "1 and 1000000" ) )
@@ -106,13 +118,13 @@ inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
 
 inline void apply( const ProxyOptions& options, ProxyConfig& config )
 {
-  const auto duration = []( double ms ) { return Duration { std::llround( ms * 1e6 ) }; };
+  const auto from_ms = []( double ms ) { return Duration { std::llround( ms * 1e6 ) }; };
   config.bind = options.bind;
   config.port = static_cast<std::uint16_t>( options.port );
-  config.pulse = { .beat = duration( options.heartbeat_ms ), .misses = options.misses };
+  config.pulse = { .beat = from_ms( options.heartbeat_ms ), .misses = options.misses };
   config.window = options.window;
   config.memory = { .sessions = options.max_sessions, .memory = options.memory };
-  config.keep = duration( options.keep_ms );
+  config.keep = from_ms( options.keep_ms );
   config.pulse.patience = std::min( config.pulse.patience, config.keep );
 }
 

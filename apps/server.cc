@@ -31,6 +31,7 @@ using namespace std::chrono_literals;
 constexpr std::size_t output_most = 256UL * 1024; // clients are not read above it
 constexpr std::size_t reading_size = 64UL * 1024; // one turn of one client
 constexpr Duration exhausted_pause = 1s;          // before accepting is tried again when descriptors ran out
+constexpr Duration stop_patience = 2s;            // with a standard output that takes nothing, when we are to stop
 constexpr int accepts_per_turn = 64;              // then the clients that are here have their turn
 
 template<typename... Parts>
@@ -198,6 +199,7 @@ public:
 
 private:
   void turn();
+  void drain();
 
   Loop loop_ {};
   Signals signals_ { loop_ };
@@ -222,9 +224,9 @@ int Server::run()
   while ( signals_.stops() == 0 and output_.error() == 0 ) {
     turn();
   }
-  if ( output_.error() == 0 ) {
-    output_.flush();
-  }
+  listeners_.clear();
+  clients_.clear();
+  drain();
   if ( output_.error() != 0 ) {
     say( "cannot write to standard output: {}", error_text( output_.error() ) );
     return program::status_trouble;
@@ -234,6 +236,22 @@ int Server::run()
     return program::status_trouble;
   }
   return 0;
+}
+
+// What clients have handed over is still printed, as long as standard output takes some of it now and then. A
+// second signal ends that, too.
+void Server::drain()
+{
+  output_.flush();
+  Time deadline = loop_.now() + stop_patience;
+  while ( output_.waiting() > 0 and output_.error() == 0 and signals_.stops() < 2 and loop_.now() < deadline ) {
+    const std::size_t before = output_.waiting();
+    loop_.wait( deadline );
+    output_.flush();
+    if ( output_.waiting() < before ) {
+      deadline = loop_.now() + stop_patience;
+    }
+  }
 }
 
 void Server::turn()
