@@ -347,7 +347,10 @@ class World:
                 # A condition that starts a command must not starve the loop.
                 look_again = time.monotonic() + min(0.2, max(0.01, 4 * (time.monotonic() - now)))
             if now >= deadline:
-                raise Failure(f"waited {timeout:g} s in vain for {what}")
+                ended = [program.name for program in self.programs if getattr(program, "is_proxy", False)
+                         and not program.expected_end and not program.running()]
+                raise Failure(f"waited {timeout:g} s in vain for {what}"
+                              + "".join(f"; {name} has ended unasked" for name in ended))
             self.turn(max(0.0, min(look_again, deadline) - time.monotonic()))
 
     def during(self, seconds, why):
