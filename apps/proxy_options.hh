@@ -64,7 +64,11 @@ inline CLI::Validator between( double low, double high, std::string words, Unit 
   const auto check = [low, high, words = std::move( words ), unit = std::move( unit )]( std::string& text ) {
     const std::string written = text;
     double value = 0;
-    if ( not unit.transform( text ).empty() or not CLI::detail::lexical_cast( text, value ) ) {
+    try {
+      if ( not unit.transform( text ).empty() or not CLI::detail::lexical_cast( text, value ) ) {
+        return "'" + written + "' is not " + unit.example;
+      }
+    } catch ( const CLI::ValidationError& ) { // how CLI11's units refuse
       return "'" + written + "' is not " + unit.example;
     }
     return value >= low and value <= high ? std::string {} : "'" + written + "' is not between " + words;
