@@ -3,10 +3,11 @@
 
 import os
 import pty
+import socket
 import subprocess
 import tempfile
 
-from harness import LIMIT, Client, Server, eventually, printed, tell
+from harness import LIMIT, PATIENCE, Client, Server, eventually, message, printed, tell
 
 
 def sent(host, text, *payloads):
@@ -28,6 +29,33 @@ def lines_arrive_over_ipv6():
 
 def a_name_will_do():
     sent("localhost", b"hello\n", b"hello")
+
+
+def all_addresses_of_a_name_are_tried():
+    """A name with an IPv6 and an IPv4 address, where only one of them answers. In a mount namespace of its own, the
+    client sees a /etc/hosts of ours."""
+    space = ["unshare", "--mount"] + ([] if os.getuid() == 0 else ["--map-root-user"])
+    if subprocess.run([*space, "true"], stderr=subprocess.DEVNULL).returncode:
+        print("    (skipped: mount namespaces are not permitted here)")
+        return
+    with tempfile.NamedTemporaryFile() as hosts:
+        hosts.write(b"::1 twofold\n127.0.0.1 twofold\n")
+        hosts.flush()
+        prefix = [*space, "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', hosts.name]
+        tried = []
+        for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+            with socket.create_server((host, 0), family=family) as listener:
+                listener.settimeout(PATIENCE)
+                with Client("twofold", listener.getsockname()[1], prefix=prefix) as client:
+                    connection, _ = listener.accept()
+                    connection.settimeout(PATIENCE)
+                    client.type(b"hello\n")
+                    client.end_input()
+                    assert connection.makefile("rb").read() == message(b"hello")
+                    connection.close()
+                    client.ends(0)
+                    tried.append("Connection refused; trying the next address" in client.errors())
+        assert sorted(tried) == [False, True], tried  # one of them comes first
 
 
 def an_empty_line_is_a_message_of_length_0():
@@ -117,6 +145,7 @@ tell(
     lines_arrive_over_ipv4,
     lines_arrive_over_ipv6,
     a_name_will_do,
+    all_addresses_of_a_name_are_tried,
     an_empty_line_is_a_message_of_length_0,
     no_input_is_no_message,
     a_last_line_without_newline_counts,

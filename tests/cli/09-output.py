@@ -4,6 +4,7 @@ can always be ended."""
 
 import os
 import signal
+import socket
 import subprocess
 import time
 
@@ -111,14 +112,38 @@ def a_slow_reader_holds_the_clients_back():
 
 
 def a_server_that_cannot_print_can_be_ended():
+    for signals in ([signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]):
+        reading, writing = a_pipe()
+        with reading, Server(stdout=writing) as server, server.connect() as connection:
+            writing.close()
+            connection.sendall(b"".join(message(b"x" * 1000) for _ in range(200)))
+            time.sleep(0.5)
+            started = time.monotonic()
+            for number in signals:
+                server.process.send_signal(number)
+            server.ends(1)
+            assert "bytes of messages not printed" in server.errors()
+            assert (time.monotonic() - started > 1.5) == (len(signals) == 1), "the second signal does not wait"
+
+
+def a_server_that_is_to_end_prints_what_it_has():
+    """It is told to end while its reader pauses; the reader goes on, slowly, and gets everything."""
     reading, writing = a_pipe()
-    with reading, Server(stdout=writing) as server, server.connect() as connection:
+    payloads = [b"%d" % i * 100 for i in range(800)]  # fits in pipe and buffer
+    with reading, Server(stdout=writing) as server:
         writing.close()
-        connection.sendall(b"".join(message(b"x" * 1000) for _ in range(200)))
-        time.sleep(0.5)
+        with server.connect() as connection:
+            connection.sendall(b"".join(map(message, payloads)))
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(1) == b""  # it has read all and closed
         server.process.send_signal(signal.SIGTERM)
-        server.ends(1)
-        assert "bytes of messages not printed" in server.errors()
+        time.sleep(0.5)
+        got = bytearray()
+        while chunk := reading.read(16384):
+            got += chunk
+            time.sleep(0.05)
+        server.ends(0)
+        assert bytes(got) == printed(*payloads)
 
 
 tell(
@@ -130,4 +155,5 @@ tell(
     a_closed_standard_error_gets_nobody_elses_bytes,
     a_slow_reader_holds_the_clients_back,
     a_server_that_cannot_print_can_be_ended,
+    a_server_that_is_to_end_prints_what_it_has,
 )
