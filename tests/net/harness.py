@@ -395,10 +395,8 @@ class World:
         options = [] if "--raw" in arguments else ["--state-dir", state]
         return self._proxy(space, name, "cproxy", [*options, *arguments], ready)
 
-    def sproxy(self, space, *arguments, name="sproxy", state=None, ready=True):
-        state = state or self.folder / f"{name}.state"
-        options = [] if "--raw" in arguments else ["--state-dir", state]
-        return self._proxy(space, name, "sproxy", [*options, *arguments], ready)
+    def sproxy(self, space, *arguments, name="sproxy", ready=True):
+        return self._proxy(space, name, "sproxy", arguments, ready)
 
     def _proxy(self, space, name, program, arguments, ready):
         before = (self.folder / f"{name}.log").stat().st_size if (self.folder / f"{name}.log").exists() else 0
