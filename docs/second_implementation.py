@@ -1,0 +1,621 @@
+#!/usr/bin/python3
+"""PROTOCOL.md, implemented a second time, from the document alone, and run against the real programs.
+
+    docs/second_implementation.py [FOLDER OF cproxy AND sproxy]         (default: build/release/apps)
+
+Python's standard library only. First it plays cproxy and talks to sproxy, then it plays sproxy and waits for cproxy.
+Each chapter names the sections it tries. Exit status 0 when both programs do what the document says; otherwise the
+first difference is named. It is slow and simple on purpose; do not use it for anything but this.
+"""
+
+import hashlib
+import hmac
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/release/apps").resolve()
+PATIENCE = 15.0  # for anything that should happen at once
+
+HEADER = struct.Struct("!BBHIQQQ")
+TYPES = dict(hello=1, welcome=2, heartbeat=3, goodbye=4, open=5, opened=6, resume=7, data=8, ack=9, end=10, reset=11, closed=12)
+NAMES = {number: name for name, number in TYPES.items()}
+NEW_TUNNEL, RESUME = 1, 2
+MADE, RESUMED, GONE, LATER, REFUSED, OVERTAKEN = range(1, 7)
+BINDING = bytes(32)  # of a link in the clear
+
+
+def u64(number):
+    return struct.pack("!Q", number)
+
+
+class Frame:
+    def __init__(self, header, payload):
+        kind, self.flags, _, self.window, self.session, self.sequence, self.acknowledgement = HEADER.unpack(header)
+        self.type, self.payload = NAMES[kind], payload
+
+    def __repr__(self):
+        return (f"{self.type} {self.session}: sequence {self.sequence}, acknowledgement {self.acknowledgement}, "
+                f"window {self.window}, payload {self.payload[:20]!r}")
+
+
+class Link:
+    """Section 3: frames on a TCP connection."""
+
+    def __init__(self, connection):
+        self.socket, self.bytes = connection, b""
+        self.socket.settimeout(PATIENCE)
+
+    def say(self, kind, session=0, sequence=0, acknowledgement=0, window=65536, payload=b"", flags=0, length=None):
+        length = len(payload) if length is None else length
+        header = HEADER.pack(TYPES.get(kind, kind), flags, length, window, session, sequence, acknowledgement)
+        self.socket.sendall(header + payload)
+
+    def frame(self, beats=False):
+        """The next frame, heartbeats left out unless asked for; nothing when the link was closed."""
+        while True:
+            while len(self.bytes) < 32 or len(self.bytes) < 32 + struct.unpack("!H", self.bytes[2:4])[0]:
+                try:
+                    more = self.socket.recv(65536)
+                except ConnectionResetError:
+                    more = b""
+                if not more:
+                    return None
+                self.bytes += more
+            size = 32 + struct.unpack("!H", self.bytes[2:4])[0]
+            frame, self.bytes = Frame(self.bytes[:32], self.bytes[32:size]), self.bytes[size:]
+            if beats or frame.type != "heartbeat":
+                return frame
+
+    def expect(self, kind, **fields):
+        """The next frame is this one, with at least these fields."""
+        frame = self.frame()
+        assert frame is not None, f"the link was closed instead of {kind} {fields}"
+        for name, value in dict(fields, type=kind).items():
+            assert getattr(frame, name) == value, f"expected {kind} {fields}, got {frame}"
+        return frame
+
+    def is_dropped(self):
+        while self.frame() is not None:
+            pass
+        return True
+
+
+# -- section 5: initiation, bytes and proofs ---------------------------------------------------------------------------
+
+
+def statement(label, tunnel, attempt, nonce):
+    return b"holdfast 1 " + label + BINDING + tunnel + u64(attempt) + nonce
+
+
+def digest(key, message):
+    return hmac.new(key, message, hashlib.sha256).digest()
+
+
+class Hello:
+    def __init__(self, purpose=NEW_TUNNEL, attempt=1, instance=None, run=None, tunnel=bytes(16), secret=None, magic=b"HFST",
+                 versions=(1, 1), beat=100_000, more=b""):
+        self.attempt, self.tunnel, self.nonce = attempt, tunnel, os.urandom(32)
+        proof = digest(secret, statement(b"hello", tunnel, attempt, self.nonce)) if secret else bytes(32)
+        self.payload = magic + struct.pack("!BBBBIII", *versions, purpose, 0, 0, beat, 65536) + (instance or os.urandom(16))
+        self.payload += (run or os.urandom(8)) + tunnel + u64(attempt) + self.nonce + proof
+        assert len(self.payload) == 132
+        self.payload += more
+
+
+class HelloRead:
+    def __init__(self, payload):
+        assert payload[:4] == b"HFST" and len(payload) == 132
+        self.version, self.lowest, self.purpose, _, self.capabilities, self.beat, self.window = struct.unpack("!BBBBIII", payload[4:20])
+        self.instance, self.run, self.tunnel = payload[20:36], payload[36:44], payload[44:60]
+        (self.attempt,) = struct.unpack("!Q", payload[60:68])
+        self.nonce, self.proof = payload[68:100], payload[100:132]
+
+
+class Welcome:
+    def __init__(self, payload):
+        assert payload[:4] == b"HFST" and len(payload) == 112
+        self.version, self.answer, _, self.capabilities, self.beat, self.window, self.retry_after = struct.unpack("!BBHIIII", payload[4:24])
+        self.tunnel = payload[24:40]
+        (self.attempt,) = struct.unpack("!Q", payload[40:48])
+        self.nonce, self.proof = payload[48:80], payload[80:112]
+
+
+def welcome_for(hello, answer, tunnel, nonce, proof=bytes(32), version=1):
+    return (b"HFST" + struct.pack("!BBHIIII", version, answer, 0, 0, 100_000, 65536, 200) + tunnel + u64(hello.attempt)
+            + nonce + proof)
+
+
+class Client:
+    """cproxy, as far as sproxy can tell."""
+
+    def __init__(self, port):
+        self.port, self.instance, self.run, self.attempt = port, os.urandom(16), os.urandom(8), 0
+        self.tunnel = self.secret = None
+
+    def greet(self, **fields):
+        link = Link(socket.create_connection(("127.0.0.1", self.port), PATIENCE))
+        hello = Hello(**{"instance": self.instance, "run": self.run, **fields})
+        link.say("hello", window=0, payload=hello.payload)
+        return link, hello, Welcome(link.expect("welcome", session=0).payload)
+
+    def new_tunnel(self):
+        self.attempt += 1
+        link, hello, welcome = self.greet(attempt=self.attempt)
+        assert welcome.answer == MADE and welcome.attempt == self.attempt
+        self.tunnel = welcome.tunnel
+        self.secret = digest(hello.nonce + welcome.nonce, statement(b"secret", welcome.tunnel, hello.attempt, hello.nonce))
+        return link, welcome
+
+    def resume(self):
+        self.attempt += 1
+        link, hello, welcome = self.greet(purpose=RESUME, attempt=self.attempt, tunnel=self.tunnel, secret=self.secret)
+        assert welcome.answer == RESUMED and welcome.attempt == self.attempt and welcome.tunnel == self.tunnel
+        proof = digest(self.secret, statement(b"welcome", self.tunnel, hello.attempt, hello.nonce) + welcome.nonce)
+        assert welcome.proof == proof, "the proof of the welcome is wrong"
+        return link
+
+
+# -- what is played against: a target or an app, and the programs --------------------------------------------------------
+
+
+class Target:
+    """Accepts what sproxy connects."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(PATIENCE)
+        self.port = self.listener.getsockname()[1]
+
+    def next(self):
+        connection, _ = self.listener.accept()
+        connection.settimeout(PATIENCE)
+        return connection
+
+
+def read(connection, text):
+    got = b""
+    while len(got) < len(text):
+        piece = connection.recv(len(text) - len(got))
+        assert piece, f"the stream ended after {got!r} instead of {text!r}"
+        got += piece
+    assert got == text, f"{got!r} instead of {text!r}"
+
+
+def reset(connection):
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def is_reset(connection):
+    try:
+        return connection.recv(1) is None
+    except ConnectionResetError:
+        return True
+
+
+class Program:
+    def __init__(self, name, *arguments):
+        self.log = tempfile.TemporaryFile("w+")
+        self.process = subprocess.Popen([BIN / name, *map(str, arguments)], stderr=self.log)
+
+    def port(self):
+        """The port that the log says it listens on."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self.process.poll() is None:
+            for line in self.said().splitlines():
+                if "listening on" in line:
+                    return int(line.split("listening on ")[1].split(",")[0].rpartition(":")[2])
+            time.sleep(0.02)
+        raise AssertionError(f"it does not listen: {self.said()}")
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if kind:
+            print(f"--- the program said:\n{self.said()}", file=sys.stderr)
+
+
+# -- against sproxy ------------------------------------------------------------------------------------------------------
+
+
+def one_session_and_a_move(client, target):
+    """7.1 to 7.4, 8: open without a round trip, data, acknowledgement on delivery, resume and replay."""
+    link, welcome = client.new_tunnel()
+    assert welcome.version == 1 and welcome.window > 0 and welcome.beat >= 1000
+    link.say("open", 1)
+    link.say("data", 1, 0, 0, payload=b"hi")
+    far = target.next()
+    read(far, b"hi")
+    link.expect("opened", session=1)
+    link.expect("ack", session=1, acknowledgement=2)
+    far.sendall(b"ok")
+    link.expect("data", session=1, sequence=0, acknowledgement=2, payload=b"ok")
+
+    other = client.resume()
+    assert link.is_dropped(), "the stale link stays open"
+    other.expect("resume", session=1, sequence=0, acknowledgement=2, payload=u64(2))
+    other.expect("opened", session=1)
+    other.say("resume", 1, 2, 0, payload=u64(0))
+    other.expect("data", sequence=0, payload=b"ok")
+    return other, far
+
+
+def positions(link, far):
+    """7.3, 7.6: what came twice is dropped, and a resume in the middle of a link asks for bytes again."""
+    link.say("data", 1, 0, 0, payload=b"hi there")
+    read(far, b" there")
+    link.expect("ack", acknowledgement=8)
+    link.say("resume", 1, 8, 1, payload=u64(1))
+    link.expect("data", sequence=1, payload=b"k")
+
+
+def answers(client):
+    """5.3: who is told what."""
+    def answer(**fields):
+        link, _, welcome = client.greet(**fields)
+        link.socket.close()
+        return welcome
+
+    mine = dict(purpose=RESUME, tunnel=client.tunnel, secret=client.secret)
+    assert answer(**mine, attempt=client.attempt).answer == OVERTAKEN
+    assert answer(**dict(mine, secret=os.urandom(32)), attempt=1000).answer == GONE
+    assert answer(**dict(mine, tunnel=os.urandom(16)), attempt=1000).answer == GONE
+    assert answer(attempt=1).answer == OVERTAKEN, "a new tunnel, of the same run, asked for too late"
+    stranger = dict(instance=os.urandom(16))
+    future = answer(**stranger, versions=(9, 7))
+    assert future.answer == REFUSED and future.version == 1
+    assert answer(**stranger, versions=(9, 1), more=b"what a later version adds").version == 1
+
+
+def unknown_sessions(link):
+    """7.9: answered with closed, or ignored."""
+    for kind, payload in (("resume", u64(0)), ("reset", b"\1")):
+        link.say(kind, 77, payload=payload)
+        link.expect("closed", session=77, sequence=0, acknowledgement=0, window=0)
+    link.say("open", 5)
+    link.expect("closed", session=5)  # 77 was seen before
+    for kind in ("data", "ack", "end", "closed"):
+        link.say(kind, 78, 5, 5, payload=b"x" if kind == "data" else b"")
+    link.say("resume", 79, payload=u64(0))
+    link.expect("closed", session=79)
+
+
+def heartbeats(link):
+    """6: stamps are echoed; 3.1: unknown flags are ignored."""
+    link.say("heartbeat", flags=255, sequence=123_456, window=0)
+    for _ in range(10):
+        frame = link.frame(beats=True)
+        assert frame.type == "heartbeat" and frame.sequence > 0
+        if frame.acknowledgement == 123_456:
+            assert frame.window < 10_000_000, "echo age"
+            return
+    raise AssertionError("the stamp was never echoed")
+
+
+def mistakes(client, far):
+    """10: each drops the link, and none touches the session."""
+    beyond = struct.pack("!Q", 1 << 62)
+    for words, frame in {
+        "leaves out a byte": ("data", 1, 9, 2, 65536, b"x"),
+        "begins before and ends after the end of all windows": ("data", 1, 8, 2, 65536, bytes(16385)),
+        "has a type that does not exist": (13,),
+        "has a payload where there is none": ("heartbeat", 0, 0, 0, 0, b"x"),
+        "is data without data": ("data", 1, 8, 2),
+        "is data of the tunnel": ("data", 0, 8, 2, 65536, b"x"),
+        "is a heartbeat of a session": ("heartbeat", 3),
+        "has an absurd position": ("ack", 1, 0, 1 << 62),
+        "acknowledges what was never sent": ("ack", 1, 8, 99),
+        "asks for what was never sent": ("resume", 1, 8, 2, 65536, u64(99)),
+        "asks for an absurd position": ("resume", 1, 8, 2, 65536, beyond),
+        "wants less than it acknowledges": ("resume", 1, 8, 2, 65536, u64(1)),
+        "says opened to sproxy": ("opened", 1),
+        "greets again": ("hello", 0, 0, 0, 0, Hello().payload),
+        "ends before what was sent": ("end", 1, 4, 2),
+        "ends beyond what was sent": ("end", 1, 9, 2),
+    }.items():
+        link = client.resume()
+        link.say("resume", 1, 8, 2, payload=u64(2))
+        link.say(*frame)
+        assert link.is_dropped(), f"a frame that {words} does not drop the link"
+    for words, raw in {
+        "rubbish": b"GET / HTTP/1.0\r\nHost: example.org\r\n\r\n" + bytes(40),
+        "a heartbeat": HEADER.pack(3, 0, 0, 0, 0, 0, 0),
+        "too short a hello": HEADER.pack(1, 0, 100, 0, 0, 0, 0) + Hello().payload[:100],
+        "another magic": HEADER.pack(1, 0, 132, 0, 0, 0, 0) + Hello(magic=b"HFSX").payload,
+        "an unknown purpose": HEADER.pack(1, 0, 132, 0, 0, 0, 0) + Hello(purpose=3).payload,
+        "no heartbeat": HEADER.pack(1, 0, 132, 0, 0, 0, 0) + Hello(beat=0).payload,
+        "versions upside down": HEADER.pack(1, 0, 132, 0, 0, 0, 0) + Hello(versions=(1, 2)).payload,
+    }.items():
+        stranger = Link(socket.create_connection(("127.0.0.1", client.port), PATIENCE))
+        stranger.socket.sendall(raw)
+        assert stranger.frame() is None, f"somebody who begins with {words} is answered"
+
+    link = client.resume()
+    link.expect("resume", session=1, acknowledgement=8)
+    link.expect("opened", session=1)
+    link.say("resume", 1, 8, 2, payload=u64(2))
+    far.sendall(b"alive")
+    link.expect("data", sequence=2, payload=b"alive")
+    return link
+
+
+def ends(link, far):
+    """7.7: an end has a position and is acknowledged with it."""
+    link.say("end", 1, 8, 7)
+    link.expect("ack", acknowledgement=9)
+    assert far.recv(1) == b"", "the end is delivered"
+    far.close()
+    link.expect("end", sequence=7, acknowledgement=9)
+    link.say("ack", 1, 9, 8)
+    link.say("resume", 1, 9, 8, payload=u64(8))
+    link.expect("closed", session=1)
+
+
+def lost_bytes(link, target):
+    """8.2, step 1: the only mistake that costs a session."""
+    link.say("open", 80)
+    link.say("data", 80, 0, 0, payload=b"abc")
+    far = target.next()
+    link.expect("opened", session=80)
+    link.expect("ack", session=80, acknowledgement=3)
+    link.say("resume", 80, 50, 0, payload=u64(0))
+    link.expect("reset", session=80, payload=b"\x09")
+    link.say("closed", 80)
+    read(far, b"abc")
+    assert is_reset(far)
+
+
+def windows(link, target):
+    """7.4: a window is kept, and the end needs none."""
+    link.say("open", 81, window=4)
+    far = target.next()
+    link.expect("opened", session=81)
+    far.sendall(b"0123456789")
+    far.shutdown(socket.SHUT_WR)
+    link.expect("data", sequence=0, payload=b"0123")
+    link.say("ack", 81, 0, 4, window=4)
+    link.expect("data", sequence=4, payload=b"4567")
+    link.say("ack", 81, 0, 8, window=2)
+    link.expect("data", sequence=8, payload=b"89")
+    link.expect("end", sequence=10)
+    link.say("reset", 81, payload=b"\xee")  # a reason that nobody knows
+    link.expect("closed", session=81)
+
+
+def resets(client, link, target):
+    """7.8: a reset is said again on each link until it is answered."""
+    link.say("open", 82)
+    far = target.next()
+    link.expect("opened", session=82)
+    reset(far)
+    link.expect("reset", session=82, payload=b"\1")
+    other = client.resume()
+    other.expect("reset", session=82, payload=b"\1")
+    other.say("closed", 82)
+    return other
+
+
+def a_new_run(client, link, target):
+    """5.3, 9: a new tunnel of the same client ends the one before; goodbye ends it at once."""
+    before = dict(purpose=RESUME, attempt=1000, tunnel=client.tunnel, secret=client.secret)
+    link.say("open", 90)
+    far = target.next()
+    client.run = os.urandom(8)
+    new, _ = client.new_tunnel()
+    assert link.is_dropped() and is_reset(far)
+    assert client.greet(**before)[2].answer == GONE
+    new.say("open", 1)
+    far = target.next()
+    new.expect("opened", session=1)
+    new.say("goodbye", window=0, payload=b"\7")
+    assert new.is_dropped() and is_reset(far)
+    assert client.greet(purpose=RESUME, attempt=1000, tunnel=client.tunnel, secret=client.secret)[2].answer == GONE
+
+
+def refused(client):
+    """7.2, 7.8: a target that refuses."""
+    link, _ = client.new_tunnel()
+    link.say("open", 1)
+    link.expect("reset", session=1, payload=b"\2")
+    link.say("closed", 1)
+
+
+def against_sproxy():
+    target = Target()
+    with Program("sproxy", 0, "--bind", "127.0.0.1", "--target", f"127.0.0.1:{target.port}", "--window", "64KiB") as sproxy:
+        client = Client(sproxy.port())
+        link, far = one_session_and_a_move(client, target)
+        positions(link, far)
+        answers(client)
+        unknown_sessions(link)
+        heartbeats(link)
+        link = mistakes(client, far)
+        ends(link, far)
+        lost_bytes(link, target)
+        windows(link, target)
+        link = resets(client, link, target)
+        a_new_run(client, link, target)
+        target.listener.close()
+        refused(client)
+
+
+# -- against cproxy ------------------------------------------------------------------------------------------------------
+
+
+class Server:
+    """sproxy, as far as cproxy can tell."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(PATIENCE)
+        self.port = self.listener.getsockname()[1]
+        self.tunnel = self.secret = None
+
+    def hello(self):
+        """The next link that greets; cproxy may have several under way."""
+        while True:
+            connection, _ = self.listener.accept()
+            link = Link(connection)
+            frame = link.frame()
+            if frame is not None:
+                assert frame.type == "hello", f"the first frame is {frame}"
+                assert (frame.session, frame.sequence, frame.acknowledgement, frame.window) == (0, 0, 0, 0)
+                return link, HelloRead(frame.payload)
+
+    def make(self, link, hello):
+        nonce, self.tunnel = os.urandom(32), os.urandom(16)
+        self.secret = digest(hello.nonce + nonce, statement(b"secret", self.tunnel, hello.attempt, hello.nonce))
+        link.say("welcome", window=0, payload=welcome_for(hello, MADE, self.tunnel, nonce))
+
+    def check(self, hello):
+        assert hello.purpose == RESUME and hello.tunnel == self.tunnel, "it does not resume its tunnel"
+        assert hello.proof == digest(self.secret, statement(b"hello", self.tunnel, hello.attempt, hello.nonce)), "its proof is wrong"
+
+    def accept(self, link, hello, secret=None):
+        self.check(hello)
+        nonce = os.urandom(32)
+        proof = digest(secret or self.secret, statement(b"welcome", self.tunnel, hello.attempt, hello.nonce) + nonce)
+        link.say("welcome", window=0, payload=welcome_for(hello, RESUMED, self.tunnel, nonce, proof))
+
+
+def a_first_session(server, port):
+    """5.1, 7.1: the greeting, and data right behind the open."""
+    link, hello = server.hello()
+    assert (hello.version, hello.lowest, hello.purpose, hello.attempt) == (1, 1, NEW_TUNNEL, 1)
+    assert hello.tunnel == bytes(16) and hello.proof == bytes(32) and hello.beat == 100_000 and any(hello.instance)
+    server.make(link, hello)
+    app = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    app.sendall(b"hi")
+    opened = link.expect("open", sequence=0, acknowledgement=0)
+    assert opened.session > 0 and opened.window > 0
+    link.expect("data", session=opened.session, sequence=0, payload=b"hi")
+    link.say("opened", opened.session)
+    link.say("data", opened.session, 0, 2, payload=b"ok")
+    read(app, b"ok")
+    link.expect("ack", session=opened.session, acknowledgement=2)
+    return link, hello, app, opened.session
+
+
+def its_resume(server, link, hello, app, session):
+    """8: silence leads to another link with a higher attempt; both say where they are; bytes are sent again."""
+    app.sendall(b"lost")
+    link.expect("data", session=session, sequence=2, payload=b"lost")  # and never acknowledged
+    other, again = server.hello()  # we are silent, so it dials
+    assert again.attempt > hello.attempt and (again.run, again.instance) == (hello.run, hello.instance)
+    assert again.nonce != hello.nonce
+    server.accept(other, again)
+    other.say("resume", session, 0, 2, payload=u64(2))
+    other.say("data", session, 0, 2, payload=b"ok, more")
+    other.expect("resume", session=session, sequence=2, acknowledgement=2, payload=u64(2))
+    other.expect("data", session=session, sequence=2, payload=b"lost")
+    read(app, b", more")
+    assert link.is_dropped()
+    return other
+
+
+def false_servers(server, app, link):
+    """5.5: who cannot prove that he is sproxy is not believed, whatever he says."""
+    link.socket.close()
+    link, hello = server.hello()
+    server.accept(link, hello, os.urandom(32))
+    assert link.is_dropped(), "a false proof is believed"
+    link, hello = server.hello()
+    link.say("welcome", window=0, payload=welcome_for(hello, MADE, os.urandom(16), os.urandom(32)))
+    assert link.is_dropped(), "made, in answer to a resume, is believed"
+    link, hello = server.hello()
+    link.say("welcome", window=0, payload=welcome_for(hello, OVERTAKEN, bytes(16), os.urandom(32)))
+    assert link.is_dropped()
+    link, hello = server.hello()
+    link.say("heartbeat")
+    assert link.is_dropped(), "a link that does not begin with welcome is kept"
+    link, hello = server.hello()
+    server.check(hello)
+    app.setblocking(False)
+    try:
+        raise AssertionError(f"the app was told something: {app.recv(10)!r}")
+    except BlockingIOError:
+        app.settimeout(PATIENCE)
+    server.accept(link, hello)
+    return link
+
+
+def an_open_that_was_lost(server, link, port):
+    """8.3: a session that the other side may not know is opened again, from 0."""
+    app = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    app.sendall(b"new")
+    opened = link.frame()
+    while opened.type != "open":
+        opened = link.frame()
+    link.socket.close()
+    link, hello = server.hello()
+    server.accept(link, hello)
+    again = link.frame()
+    while again.session != opened.session:
+        again = link.frame()
+    assert again.type == "open", f"{again} instead of open"
+    while (frame := link.frame()).type != "data":
+        pass
+    assert frame.session == opened.session and frame.sequence == 0 and frame.payload == b"new"
+    link.say("reset", opened.session, payload=b"\2")
+    while (frame := link.frame()).type != "closed":
+        pass
+    assert frame.session == opened.session and is_reset(app)
+    return link
+
+
+def gone(server, link, app):
+    """5.5: the one answer that ends a tunnel."""
+    link.socket.close()
+    link, hello = server.hello()
+    server.check(hello)
+    link.say("welcome", window=0, payload=welcome_for(hello, GONE, bytes(16), os.urandom(32)))
+    assert is_reset(app)
+    link, hello = server.hello()
+    assert hello.purpose == NEW_TUNNEL and hello.tunnel == bytes(16) and hello.proof == bytes(32)
+    server.make(link, hello)
+    return link
+
+
+def farewell(link, cproxy):
+    """9: goodbye is the last frame."""
+    cproxy.process.send_signal(signal.SIGTERM)
+    link.expect("goodbye", session=0, payload=b"\7")
+    assert link.frame(beats=True) is None
+
+
+def against_cproxy():
+    server = Server()
+    with tempfile.TemporaryDirectory() as state:
+        with Program("cproxy", 0, "127.0.0.1", server.port, "--state-dir", state) as cproxy:
+            port = cproxy.port()
+            link, hello, app, session = a_first_session(server, port)
+            link = its_resume(server, link, hello, app, session)
+            link = false_servers(server, app, link)
+            link = an_open_that_was_lost(server, link, port)
+            link = gone(server, link, app)
+            farewell(link, cproxy)
+
+
+if __name__ == "__main__":
+    against_sproxy()
+    against_cproxy()
+    print("PROTOCOL.md, implemented a second time, agrees with sproxy and cproxy")
