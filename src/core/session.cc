@@ -112,7 +112,7 @@ Verdict Session::receive( const Frame& frame )
       return std::nullopt;
     case FrameType::closed:
       closed_ = true;
-      if ( not reset_ours_ and not inflow_.finished() ) { // it forgot a session whose end we have not seen
+      if ( not reset_ours_ and not( inflow_.finished() and outflow_.ended() ) ) { // it forgot a living session
         reset_theirs_ = ResetReason::forgotten;
       }
       return std::nullopt;

@@ -1,0 +1,329 @@
+#pragma once
+
+#include "core/tunnel.hh"
+#include "unit/core/support.hh"
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <optional>
+#include <string>
+
+// Two tunnels with a link between them that can be chopped, stopped, lost and replaced; programs on both sides.
+
+namespace holdfast::test {
+
+using namespace std::chrono_literals;
+
+// App or target, together with the socket between it and its proxy.
+struct Program
+{
+  std::string to_write {};               // written by it, not yet read by the proxy
+  bool ends = false;                     // and then it ends its stream
+  bool resets = false;                   // it resets its connection
+  std::size_t takes = std::string::npos; // how much it reads in a turn; 0: it has stopped reading
+  std::string read {};
+  bool saw_end = false;
+  std::optional<ResetReason> saw_reset {};
+  bool closed = false; // the proxy has closed the socket
+};
+
+// One of the two proxies, without its sockets.
+class End
+{
+public:
+  struct Leg
+  {
+    Program program {};
+    Session* session = nullptr; // until it is released
+  };
+
+  End( Side side, TestMemory& memory, SessionLimits limits )
+    : tunnel( side, memory.memory(), limits ), opens_( side == Side::opener )
+  {}
+
+  Tunnel tunnel;
+  std::map<SessionId, Leg> legs {};
+  bool connects = true; // targets, at once
+  std::optional<ResetReason> refuses {};
+
+  // An app connects.
+  Program* open()
+  {
+    Session* const session = tunnel.open();
+    if ( session == nullptr ) {
+      return nullptr;
+    }
+    Leg& leg = legs[session->id()];
+    leg.session = session;
+    return &leg.program;
+  }
+  // A target's connection, made or failed.
+  void connected( SessionId id )
+  {
+    legs.at( id ).session->target_connected();
+    tunnel.touch( *legs.at( id ).session );
+  }
+  void reset( SessionId id, ResetReason reason )
+  {
+    legs.at( id ).session->reset( reason );
+    tunnel.touch( *legs.at( id ).session );
+  }
+
+  // One turn: sockets that became ready, then whatever was touched.
+  void turn( Time now )
+  {
+    tunnel.tick( now );
+    for ( auto& [id, leg] : legs ) {
+      if ( leg.session != nullptr and ready( leg ) ) {
+        tunnel.touch( *leg.session );
+      }
+    }
+    while ( Session* const session = tunnel.next_touched() ) {
+      serve( *session, now );
+      tunnel.served( *session, now );
+    }
+  }
+  [[nodiscard]] bool idle() const
+  {
+    return not tunnel.wants_to_transmit() and not tunnel.has_touched() and tunnel.deadline() == never;
+  }
+
+private:
+  [[nodiscard]] static bool ready( const Leg& leg )
+  {
+    const Program& program = leg.program;
+    Outflow& outflow = leg.session->outflow();
+    const bool readable = not program.to_write.empty() and outflow.room() > 0;
+    const bool ended = program.to_write.empty() and program.ends and not outflow.ended();
+    const bool writable = program.takes > 0 and not leg.session->inflow().empty();
+    return readable or ended or writable or program.resets;
+  }
+
+  void serve( Session& session, Time now )
+  {
+    if ( session.released() ) {
+      return;
+    }
+    const bool arrived = not legs.contains( session.id() );
+    Leg& leg = legs[session.id()];
+    Program& program = leg.program;
+    leg.session = &session;
+    if ( arrived and refuses ) {
+      session.reset( *refuses );
+    } else if ( arrived and connects ) {
+      session.target_connected();
+    }
+    if ( program.resets ) {
+      session.reset( ResetReason::by_program );
+    }
+    if ( const auto reason = session.reset_by_peer() ? session.reset_by_peer() : session.reset_by_us() ) {
+      program.saw_reset = reason;
+    } else if ( opens_ or session.connected() ) {
+      move_bytes( session, program, now );
+    }
+    if ( program.saw_reset or ( session.outflow().ended() and session.inflow().finished() ) ) {
+      program.closed = true;
+      leg.session = nullptr;
+      session.release();
+    }
+  }
+
+  void move_bytes( Session& session, Program& program, Time now )
+  {
+    for ( std::size_t left = program.takes; left > 0 and not session.inflow().empty(); ) {
+      std::array<std::span<const std::byte>, 2> slices;
+      static_cast<void>( session.inflow().readable( slices ) );
+      const auto piece = slices[0].first( std::min( left, slices[0].size() ) );
+      program.read += text( piece );
+      session.inflow().consume( piece.size(), now );
+      left -= piece.size();
+    }
+    if ( session.inflow().end_due() ) {
+      program.saw_end = true;
+      session.inflow().consume_end();
+    }
+    Outflow& outflow = session.outflow();
+    std::array<std::span<std::byte>, 4> slices;
+    const std::size_t filled = program.to_write.empty() ? 0 : outflow.writable( slices );
+    std::size_t taken = 0;
+    for ( std::size_t i = 0; i < filled; ++i ) {
+      const std::size_t size = std::min( slices[i].size(), program.to_write.size() - taken );
+      std::ranges::copy( raw( program.to_write ).subspan( taken, size ), slices[i].begin() );
+      taken += size;
+    }
+    outflow.commit( taken );
+    program.to_write.erase( 0, taken );
+    if ( program.to_write.empty() and program.ends and not outflow.ended() ) {
+      outflow.end();
+    }
+  }
+
+  bool opens_;
+};
+
+// One direction of a link: what the sender's socket has not taken yet, what is under way, and who reads it.
+struct Pipe
+{
+  explicit Pipe( FrameType greeting ) : reader( greeting ) {}
+
+  Bytes rest {};
+  std::string wire {};
+  std::size_t capacity = 65536; // of the wire: the kernel's buffers
+  FrameReader reader;
+
+  // The sender writes what it has to say, as far as its socket takes it.
+  void fill( FrameBatch& batch, Tunnel* tunnel, Time now )
+  {
+    bool more = true;
+    while ( more and wire.size() < capacity ) {
+      batch.start( rest );
+      if ( tunnel != nullptr ) {
+        tunnel->transmit( batch, now, 10ms );
+      }
+      const std::size_t taken = std::min( batch.bytes(), capacity - wire.size() );
+      more = tunnel != nullptr and batch.bytes() > 0;
+      std::string all = gathered( batch );
+      wire.append( all, 0, taken );
+      batch.finish( taken );
+    }
+  }
+  // Up to `most` bytes arrive.
+  template<class Receive>
+  Verdict deliver( std::size_t most, Receive receive )
+  {
+    const Bytes piece { raw( wire ).begin(),
+                        raw( wire ).begin() + static_cast<std::ptrdiff_t>( std::min( most, wire.size() ) ) };
+    wire.erase( 0, piece.size() );
+    reader.feed( piece );
+    while ( const auto frame = reader.next() ) {
+      if ( const auto fault = receive( *frame ) ) {
+        return fault;
+      }
+    }
+    return reader.fault();
+  }
+};
+
+struct Setup
+{
+  Pool::Index near_chunks = 64; // of each of the opener's two pools
+  Pool::Index far_chunks = 64;
+  std::size_t slots = 16;
+  std::size_t far_slots = 16;
+  std::size_t window = 65536;
+  std::size_t window_max = 1U << 20U;
+};
+
+class Pair
+{
+public:
+  explicit Pair( Setup setup = {} )
+    : setup_( setup )
+    , near_( setup.near_chunks, setup.near_chunks, setup.slots )
+    , far_( setup.far_chunks, setup.far_chunks, setup.far_slots )
+    , opener( Side::opener, near_, limits() )
+    , acceptor( Side::acceptor, far_, limits() )
+  {}
+
+  // -- the link --------------------------------------------------------------------------------------------------
+  // Another link takes over; whatever the one before still carried is lost.
+  void connect()
+  {
+    cut();
+    up_.emplace( FrameType::hello );
+    down_.emplace( FrameType::welcome );
+    up_->wire = greeting( FrameType::hello );
+    down_->wire = greeting( FrameType::welcome );
+    up_->capacity = down_->capacity = capacity;
+    opener.tunnel.attach( setup_.window );
+    acceptor.tunnel.attach( setup_.window );
+  }
+  void cut()
+  {
+    up_.reset();
+    down_.reset();
+    opener.tunnel.detach();
+    acceptor.tunnel.detach();
+  }
+  std::size_t up_most = std::string::npos; // bytes that arrive in a step; 0: the network has stopped
+  std::size_t down_most = std::string::npos;
+  std::size_t capacity = 65536; // of a new link's wires
+
+  // -- time ------------------------------------------------------------------------------------------------------
+  void step( Duration passes = 1ms )
+  {
+    now += passes;
+    opener.turn( now );
+    acceptor.turn( now );
+    if ( up_ ) {
+      up_->fill( batch_, &opener.tunnel, now );
+      down_->fill( batch_, &acceptor.tunnel, now );
+      carry( *up_, up_most, acceptor );
+    }
+    if ( down_ ) {
+      carry( *down_, down_most, opener );
+    }
+  }
+  // Until nothing moves any more, or for so long.
+  void run( Duration most = 10s )
+  {
+    for ( const Time until = now + most; now < until; ) {
+      step();
+      if ( opener.idle() and acceptor.idle()
+           and ( not up_
+                 or ( up_->wire.empty() and down_->wire.empty() and up_->rest.empty()
+                      and down_->rest.empty() ) ) ) {
+        return;
+      }
+    }
+  }
+  // Nothing is left over, on either side.
+  [[nodiscard]] bool all_back()
+  {
+    return opener.tunnel.sessions() == 0 and acceptor.tunnel.sessions() == 0 and near_.all_back()
+           and far_.all_back();
+  }
+
+  Program* open() { return opener.open(); }
+  Program& target( SessionId id = 1 ) { return acceptor.legs.at( id ).program; }
+  [[nodiscard]] bool reached( SessionId id ) const { return acceptor.legs.contains( id ); }
+
+private:
+  [[nodiscard]] SessionLimits limits() const
+  {
+    return { .outflow = { setup_.window_max }, .inflow = { setup_.window, setup_.window_max } };
+  }
+  void carry( Pipe& pipe, std::size_t most, End& to )
+  {
+    const auto fault = pipe.deliver( most, [&]( const Frame& frame ) -> Verdict {
+      if ( frame.header.type == FrameType::hello or frame.header.type == FrameType::welcome ) {
+        return std::nullopt;
+      }
+      ++frames[frame.header.type];
+      return to.tunnel.receive( frame );
+    } );
+    if ( fault ) {
+      faults.push_back( *fault );
+      cut();
+    }
+  }
+
+  Setup setup_;
+  TestMemory near_;
+  TestMemory far_;
+  FrameBatch batch_ {};
+  std::optional<Pipe> up_ {};
+  std::optional<Pipe> down_ {};
+
+public:
+  End opener;
+  End acceptor;
+  Time now { 1h };
+  std::vector<Fault> faults {};
+  std::map<FrameType, std::size_t> frames {}; // that arrived, both ways
+  TestMemory& near_memory() { return near_; }
+  TestMemory& far_memory() { return far_; }
+};
+
+} // namespace holdfast::test
