@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""PROTOCOL.md, implemented a second time, from the document alone, and run against the real programs.
+"""PROTOCOL.md, implemented a second time, chapter by chapter, and run against the real programs.
 
     docs/second_implementation.py [FOLDER OF cproxy AND sproxy]         (default: build/release/apps)
 
