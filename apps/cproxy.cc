@@ -13,6 +13,7 @@ int run( int argc, char** argv )
   program::ProxyOptions options;
   options.bind = "127.0.0.1";
   std::string host;
+  std::string state_folder;
   unsigned port = 0;
 
   CLI::App app { "cproxy: keeps the TCP sessions of this machine's programs alive while its address changes.\n"
@@ -30,6 +31,8 @@ int run( int argc, char** argv )
     ->check( program::between( 1, 65535, "1 and 65535" ) )
     ->type_name( "PORT" );
   program::add_proxy_options( app, options );
+  app.add_option( "--state-dir", state_folder, "Where to keep who we are (default $XDG_STATE_HOME/holdfast)" )
+    ->type_name( "DIR" );
   app.footer( "Example: cproxy 2323 server.example.org 5000, then telnet localhost 2323.\n"
               "Exit status: 0 stopped by SIGINT or SIGTERM, 1 trouble (said in one line), 2 wrong options." );
   if ( const auto status = program::parse( app, argc, argv ) ) {
@@ -50,9 +53,8 @@ int run( int argc, char** argv )
   CproxyConfig config;
   program::apply( options, config );
   config.sproxy = far;
-  config.instance = client_instance( crypto,
-                                     state_directory( options.state_directory ),
-                                     fmt::format( "{} {} {} {}", options.bind, options.port, host, port ) );
+  config.instance = client_instance(
+    crypto, state_directory( state_folder ), fmt::format( "{} {} {} {}", options.bind, options.port, host, port ) );
   Cproxy cproxy { loop, config, crypto, *log };
   program::run( loop, signals, cproxy );
   return 0;

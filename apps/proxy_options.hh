@@ -28,7 +28,6 @@ struct ProxyOptions
   double keep_ms = 24.0 * 3600 * 1000;
   std::uint64_t max_sessions = 10000;
   std::string log_level = "info";
-  std::string state_directory {};
 };
 
 // How a person writes a quantity, and what we make of it: a plain number.
@@ -113,11 +112,6 @@ inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
     ->check( CLI::IsMember( { "trace", "debug", "info", "warn", "error", "off" } ).description( "" ) )
     ->type_name( "LEVEL" )
     ->capture_default_str();
-  app
-    .add_option( "--state-dir",
-                 options.state_directory,
-                 "Where to keep what must outlive us (default $XDG_STATE_HOME/holdfast)" )
-    ->type_name( "DIR" );
 }
 
 inline void apply( const ProxyOptions& options, ProxyConfig& config )
