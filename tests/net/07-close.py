@@ -69,14 +69,14 @@ def scenario(world):
         session.terminal.wait(10)
         # No claim about the last words of the shell: telnetd itself swallows them now and then, once in 60 directly.
         world.until(lambda: len(connections()) == quiet, 10,
-                    f"the connections to end after {way}; still there: {connections()}")
-        world.until(lambda: telnetds() == 1, 10, f"telnetd to end after {way}")
+                    lambda: f"the connections to end after {way}; still there: {connections()}")
+        world.until(lambda: telnetds() == 1, 10, lambda: f"telnetd to end after {way}")
         world.say(f"true: after {way} the session is gone everywhere")
 
     beside.until_pings(3)
     beside.faultless()
     beside.leave()
-    world.until(lambda: not connections(), 10, f"no connection to be left; still there: {connections()}")
+    world.until(lambda: not connections(), 10, lambda: f"no connection to be left; still there: {connections()}")
     world.until(lambda: telnetds() == 0, 10, "the last telnetd to end")
     world.say("true: nothing lingers")
 

@@ -38,7 +38,7 @@ def scenario(world):
     def transfer(app, far, upto):
         app.send(Source(2), upto)
         far.send(Source(1), upto)
-        world.until(lambda: app.got == far.got == upto, 30, f"{upto} bytes both ways ({app!r}, {far!r})")
+        world.until(lambda: app.got == far.got == upto, 30, lambda: f"{upto} bytes both ways ({app!r}, {far!r})")
 
     def links():
         return [line.split()[4] for line in net.client.connections(6000) if line.startswith("ESTAB")]

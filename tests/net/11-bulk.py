@@ -30,7 +30,7 @@ def scenario(world):
         return app.got >= SIZE * share and far.got >= SIZE * share
 
     for number in range(1, 11):
-        world.until(lambda: arrived(number * 0.09), 60, f"{number * 9} % to arrive both ways ({app!r}, {far!r})")
+        world.until(lambda: arrived(number * 0.09), 60, lambda: f"{number * 9} % to arrive both ways ({app!r}, {far!r})")
         if number % 3 == 0:
             net.go_away()
             world.during(0.3, "without any address")
@@ -39,7 +39,7 @@ def scenario(world):
             net.move(net.next_address())
 
     world.check(not arrived(1), "the tenth move came before the end of the transfer")
-    world.until(lambda: app.ends and far.ends, 60, f"the end of both streams ({app!r}, {far!r})")
+    world.until(lambda: app.ends and far.ends, 60, lambda: f"the end of both streams ({app!r}, {far!r})")
     world.same((far.got, app.got), (SIZE, SIZE), "100 MB arrived at each end")
     world.same(far.sha256(), up.sha256(SIZE), "the target has what the app sent")
     world.same(app.sha256(), down.sha256(SIZE), "the app has what the target sent")

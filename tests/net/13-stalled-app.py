@@ -59,7 +59,7 @@ def scenario(world):
 
     sleeper.resume()
     drowsy.resume()
-    world.until(lambda: sleeper.ends and drowsy.ends, 60, f"both streams to end ({sleeper!r}, {drowsy!r})")
+    world.until(lambda: sleeper.ends and drowsy.ends, 60, lambda: f"both streams to end ({sleeper!r}, {drowsy!r})")
     world.same((sleeper.sha256(), drowsy.sha256()), (down.sha256(SIZE), up.sha256(SIZE)), "every byte has arrived")
     world.same(link(), at_first, "the link is still the same connection")
 

@@ -34,7 +34,7 @@ def scenario(world):
     def transfer(one, other, source):
         """One end sends everything and ends; the other has everything and the end."""
         one.send(source, SIZE, then_end=True)
-        world.until(lambda: other.ends == 1 and other.got == SIZE, 30, f"a stream and its end ({one!r}, {other!r})")
+        world.until(lambda: other.ends == 1 and other.got == SIZE, 30, lambda: f"a stream and its end ({one!r}, {other!r})")
 
     for who in ("app", "target"):
         def ends():
@@ -50,7 +50,7 @@ def scenario(world):
 
         first, second, its, others = ends()
         outage(lambda: first.send(its, SIZE, then_end=True))
-        world.until(lambda: second.ends == 1 and second.got == SIZE, 30, f"the stream sent into the outage ({second!r})")
+        world.until(lambda: second.ends == 1 and second.got == SIZE, 30, lambda: f"the stream sent into the outage ({second!r})")
         world.check(not first.over, f"the {who} ended its stream in an outage; its other stream is still open")
         transfer(second, first, others)
         world.say(f"true: the {who} ends in the outage: all its bytes and the end came, the other stream flows")
@@ -58,7 +58,7 @@ def scenario(world):
         first, second, its, others = ends()
         first.send(its, SIZE, then_end=True)
         outage(lambda: second.send(others, SIZE, then_end=True))
-        world.until(lambda: first.ends == 1 and second.ends == 1, 30, f"both ends ({first!r}, {second!r})")
+        world.until(lambda: first.ends == 1 and second.ends == 1, 30, lambda: f"both ends ({first!r}, {second!r})")
         world.same((first.got, second.got), (SIZE, SIZE), f"the {who} ends first, the other in the outage: both whole")
 
     world.until(lambda: not net.client.connections(5000) and not net.server.connections(7000), 10,

@@ -27,7 +27,7 @@ def scenario(world):
             one.write(b" after\n")
             if number == 10 and one is app:
                 net.move("10.2.0.10")
-            world.until(lambda: len(other.text) >= before + 17, 15, f"all bytes at the {name}: {bytes(other.text[before:])}")
+            world.until(lambda: len(other.text) >= before + 17, 15, lambda: f"all bytes at the {name}: {bytes(other.text[before:])}")
             world.check(bytes(other.text[before:]) == b"before it! after\n", f"round {number}: the {name} got everything in order") \
                 if number in (0, 19) else None
             if bytes(other.text[before:]) != b"before it! after\n":

@@ -23,7 +23,7 @@ def scenario(world):
         far = target.next()
         app.write(b"hello")
         far.write(b"welcome")
-        world.until(lambda: (bytes(far.text), bytes(app.text)) == (b"hello", b"welcome"), 15, f"a greeting ({app!r}, {far!r})")
+        world.until(lambda: (bytes(far.text), bytes(app.text)) == (b"hello", b"welcome"), 15, lambda: f"a greeting ({app!r}, {far!r})")
         return app, far
 
     for outage in (False, True):
@@ -38,7 +38,7 @@ def scenario(world):
                 if outage:
                     world.during(0.5, "without any address")
                     net.come_back(net.next_address())
-                world.until(lambda: other.over, 15, f"the other side to see the {how} of the {who}")
+                world.until(lambda: other.over, 15, lambda: f"the other side to see the {how} of the {who}")
                 seen = "reset" if other.was_reset else "close" if other.ends == 1 and other.trouble is None else repr(other)
                 world.same(seen, how, f"the {who}'s {how} {when} is seen as what it is")
                 other.close()

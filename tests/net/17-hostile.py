@@ -59,7 +59,7 @@ class Beside:
         self.upto += 50_000
         self.app.send(Source(2), self.upto)
         self.far.send(Source(1), self.upto)
-        self.world.until(lambda: self.app.got == self.far.got == self.upto, 15, f"the living session ({self.app!r}, {self.far!r})")
+        self.world.until(lambda: self.app.got == self.far.got == self.upto, 15, lambda: f"the living session ({self.app!r}, {self.far!r})")
 
     def check(self):
         self.more()
@@ -79,7 +79,7 @@ class Weight:
     def check(self, attempts, lines_of_each=1):
         proxy, name = self.proxy, self.proxy.name
         self.world.until(lambda: proxy.descriptors() <= self.descriptors, 20,
-                         f"{name} to close what strangers opened ({self.descriptors} descriptors before)")
+                         lambda: f"{name} to close what strangers opened ({self.descriptors} descriptors before)")
         said = len(proxy.since())
         self.world.check(said <= attempts * lines_of_each + 3, f"{name} wrote {said} lines about {attempts} attempts")
         grown = proxy.memory_kib() - self.memory
@@ -93,7 +93,7 @@ def stranger(world, net, name):
 
 
 def ended(world, end, timeout, what):
-    world.until(lambda: end.over, timeout, f"sproxy to end the connection of {what}")
+    world.until(lambda: end.over, timeout, lambda: f"sproxy to end the connection of {what}")
     end.close()
 
 
@@ -153,7 +153,7 @@ def greet(world, net, name):
     """A stranger that is admitted (links are in the clear: anybody may have a tunnel of his own)."""
     end = stranger(world, net, name)
     end.write(wire.greeting(hello()))
-    world.until(lambda: wire.parse(end.text) or end.over, 10, f"an answer for {name}")
+    world.until(lambda: wire.parse(end.text) or end.over, 10, lambda: f"an answer for {name}")
     frames = wire.parse(end.text)
     if not frames or frames[0][0] != wire.WELCOME or wire.answer_of(frames[0][4]) != wire.MADE:
         raise harness.Failure(f"{name} was not welcomed: {frames} {end!r}")
@@ -325,7 +325,7 @@ def false_part(world, net, target, _):
     false = Listener(world, net.server, 6001, FAR, on_accept=answer)
     victim = world.cproxy(net.client, 5001, FAR, 6001, name="cproxy-two")
     app = dial(world, net.client, "127.0.0.1", 5001, "app-two").expect(Source(3))
-    world.until(lambda: calls > len(answers), 60, f"cproxy-two to hear every false answer ({calls} until now)")
+    world.until(lambda: calls > len(answers), 60, lambda: f"cproxy-two to hear every false answer ({calls} until now)")
     weight, spent, before, began = Weight(world, victim), victim.cpu_seconds(), calls, time.monotonic()
     world.until(lambda: calls > before + 2 * len(answers), 90, f"cproxy-two to hear them all twice more")
     lasted = time.monotonic() - began

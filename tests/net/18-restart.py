@@ -27,7 +27,7 @@ def greet(world, app, far, word=b"hello"):
     up, down = len(far.text), len(app.text)
     app.write(word)
     far.write(word)
-    world.until(lambda: far.text[up:] == word and app.text[down:] == word, 15, f"{word} both ways ({app!r}, {far!r})")
+    world.until(lambda: far.text[up:] == word and app.text[down:] == word, 15, lambda: f"{word} both ways ({app!r}, {far!r})")
 
 
 def pair(world, net, target, port=5000):
@@ -65,7 +65,7 @@ def single(world, net, target):
     for port in (5000, 5001, 5000):
         sproxy.mark()
         now = pair(world, net, target, port)
-        world.until(lambda: before[0].over and before[1].over, 10, f"the session before to end ({before})")
+        world.until(lambda: before[0].over and before[1].over, 10, lambda: f"the session before to end ({before})")
         greet(world, *now, b"mine alone")
         world.say(f"true: a new session by port {port} ended the one before")
         before = now

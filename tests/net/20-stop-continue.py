@@ -27,7 +27,7 @@ def scenario(world):
     far.send(down, SIZE, then_end=True)
 
     for share, stopped in ((0.1, [cproxy]), (0.35, [sproxy]), (0.6, [cproxy, sproxy])):
-        world.until(lambda: app.got > share * SIZE and far.got > share * SIZE, 60, f"{share:.0%} both ways ({app!r}, {far!r})")
+        world.until(lambda: app.got > share * SIZE and far.got > share * SIZE, 60, lambda: f"{share:.0%} both ways ({app!r}, {far!r})")
         for proxy in stopped:
             proxy.signal(signal.SIGSTOP)
         world.during(3, " and ".join(proxy.name for proxy in stopped) + " stands still")
@@ -35,7 +35,7 @@ def scenario(world):
         for proxy in stopped:
             proxy.signal(signal.SIGCONT)
 
-    world.until(lambda: app.ends and far.ends, 60, f"the end of both streams ({app!r}, {far!r})")
+    world.until(lambda: app.ends and far.ends, 60, lambda: f"the end of both streams ({app!r}, {far!r})")
     world.same((far.sha256(), app.sha256()), (up.sha256(SIZE), down.sha256(SIZE)), "every byte arrived, both ways")
 
 

@@ -131,7 +131,7 @@ class End:
     def _watch(self):
         if self._closed or self.trouble is not None:
             return
-        sending = not self.connected or self._raw or self.sent < self._until
+        sending = not self.connected or self._raw or self.sent < self._until or self._then_end
         reading = not self._paused and self.ends == 0
         self.world.watch(self.sock, self._readable if reading else None, self._writable if sending else None)
 

@@ -335,7 +335,10 @@ class World:
                 on_write()
 
     def until(self, condition, timeout, what):
-        """THE wait: until the condition holds, at most `timeout` seconds. Returns what the condition returned."""
+        """THE wait: until the condition holds, at most `timeout` seconds. Returns what the condition returned.
+
+        `what` says what was waited for; as a function it is called only in the end, to tell how things are then.
+        """
         deadline = time.monotonic() + timeout
         look_again = 0.0
         while True:
@@ -349,7 +352,7 @@ class World:
             if now >= deadline:
                 ended = [program.name for program in self.programs if getattr(program, "is_proxy", False)
                          and not program.expected_end and not program.running()]
-                raise Failure(f"waited {timeout:g} s in vain for {what}"
+                raise Failure(f"waited {timeout:g} s in vain for {what() if callable(what) else what}"
                               + "".join(f"; {name} has ended unasked" for name in ended))
             self.turn(max(0.0, min(look_again, deadline) - time.monotonic()))
 

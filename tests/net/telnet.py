@@ -59,7 +59,7 @@ class Session:
 
     def until_typed_arrived(self, timeout=30):
         self.world.until(lambda: f"typed-42-{self.typed}." in self.terminal.text, timeout,
-                         f"the output of what was typed in {self.name}")
+                         lambda: f"the output of what was typed in {self.name}")
 
     def faultless(self):
         """icmp_seq without gap or repeat from 1 on; every typed command executed once, in order."""
