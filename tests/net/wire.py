@@ -6,7 +6,7 @@ import os
 import struct
 
 HELLO, WELCOME, HEARTBEAT, GOODBYE, OPEN, OPENED, RESUME, DATA, ACK, END, RESET, CLOSED = range(1, 13)
-MADE, RESUMED, GONE, LATER, REFUSED = range(1, 6)
+MADE, RESUMED, GONE, LATER, REFUSED, OVERTAKEN = range(1, 7)
 MAGIC = b"HFST"
 BINDING = bytes(32)  # of a link in the clear
 
@@ -62,3 +62,12 @@ def prove(key, hello_payload):
 
 def statement(label, hello_payload, tunnel):
     return b"holdfast 1 " + label.encode() + BINDING + tunnel + hello_payload[60:68] + hello_payload[68:100]
+
+
+def prove_welcome(key, hello_payload, welcome_payload):
+    return hmac.new(key, statement("welcome", hello_payload, hello_payload[44:60]) + welcome_payload[48:80],
+                    hashlib.sha256).digest()
+
+
+def with_proof(key, hello_payload):
+    return hello_payload[:100] + prove(key, hello_payload)
