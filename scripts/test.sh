@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every test, in two runs of ctest. `make test` calls this after installing what is missing.
 #
-#   1. unit, sim, cli and tidy with the dev build: what ASan and UBSan have to say
+#   1. unit, sim, fuzz, cli, interop and tidy with the dev build: what ASan and UBSan have to say
 #   2. everything with the release build, among it the real programs in network namespaces (label net)
 #
 # The first run that fails ends it, so the closing line on the screen is always the verdict of all.
@@ -16,5 +16,5 @@ for preset in dev release; do
   cmake --build "build/$preset" -j "$jobs"
 done
 
-ctest --preset dev -L '^(unit|sim|cli|tidy|fuzz)$' --no-label-summary -j "$jobs"
+ctest --preset dev -L '^(unit|sim|cli|interop|tidy|fuzz)$' --no-label-summary -j "$jobs"
 ctest --preset release --no-label-summary -j "$net_jobs"

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""PROTOCOL.md, implemented a second time, chapter by chapter, and run against the real programs.
+"""docs/PROTOCOL.md, implemented a second time, chapter by chapter, and run against the real programs.
 
-    docs/second_implementation.py [FOLDER OF cproxy AND sproxy]         (default: build/release/apps)
+    tests/interop/second_implementation.py [FOLDER OF cproxy AND sproxy]         (default: build/release/apps)
 
 Python's standard library only. First it plays cproxy and talks to sproxy, then it plays sproxy and waits for cproxy.
 Each chapter names the sections it tries. Exit status 0 when both programs do what the document says; otherwise the
@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/release/apps").resolve()
 PATIENCE = 15.0  # for anything that should happen at once
 
