@@ -181,7 +181,7 @@ void Session::speak( FrameBatch& batch, Time now, Duration round_trip )
   if ( not on_link_.introduced ) {
     on_link_.introduced = true;
     if ( known_ ) {
-      say_resume( batch );
+      say_resume( batch, now, round_trip );
       return;
     }
     batch.put( header( FrameType::open ) );
@@ -195,7 +195,7 @@ void Session::speak( FrameBatch& batch, Time now, Duration round_trip )
     return;
   }
   if ( inflow_.replay_due() ) {
-    say_resume( batch );
+    say_resume( batch, now, round_trip );
     return;
   }
   if ( on_link_.may_send ) {
@@ -237,8 +237,9 @@ FrameHeader Session::header_with_news( FrameType type, Time now, Duration round_
   return header( type );
 }
 
-void Session::say_resume( FrameBatch& batch )
+void Session::say_resume( FrameBatch& batch, Time now, Duration round_trip )
 {
+  inflow_.prepare_news( now, round_trip ); // it is told here, so no ack may follow that could open the window
   inflow_.replay_asked();
   inflow_.told();
   FrameHeader resume = header( FrameType::resume );

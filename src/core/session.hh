@@ -92,7 +92,7 @@ public:
 private:
   [[nodiscard]] FrameHeader header( FrameType type ) const;
   [[nodiscard]] FrameHeader header_with_news( FrameType type, Time now, Duration round_trip );
-  void say_resume( FrameBatch& batch );
+  void say_resume( FrameBatch& batch, Time now, Duration round_trip );
   [[nodiscard]] Verdict resumed( const Frame& frame );
 
   Side side_;

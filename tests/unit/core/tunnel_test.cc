@@ -261,6 +261,27 @@ TEST( Tunnel, TheLastAcknowledgementIsLostWithItsLink )
   expect_all_back( pair );
 }
 
+// A whole window was delivered while there was no link. The resume on the next one told the position but offered no new
+// window, and as there was no news any more the stream stood still for ever.
+TEST( Tunnel, TheWindowOpensAgainAfterAMove )
+{
+  Pair pair { { .window = 1000, .window_max = 1000 } };
+  pair.connect();
+  Program& app = *pair.open();
+  pair.run();
+  app.takes = 0;
+  pair.target().to_write = stream( 0, 5000 );
+  pair.run( 100ms );
+  pair.cut();
+  app.takes = std::string::npos;
+  pair.run( 100ms );
+  EXPECT_EQ( app.read.size(), 1000U );
+  pair.connect();
+  pair.run();
+  EXPECT_TRUE( app.read == stream( 0, 5000 ) );
+  expect_a_good_end( pair, app, pair.target() );
+}
+
 // -- reset -------------------------------------------------------------------------------------------------------
 
 TEST( Tunnel, AResetReachesTheOtherProgram )
