@@ -5,11 +5,8 @@
 
 #include <gtest/gtest.h>
 
-#include <fstream>
 #include <limits>
-#include <map>
 #include <set>
-#include <sstream>
 
 namespace holdfast {
 namespace {
