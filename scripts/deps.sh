@@ -19,7 +19,7 @@ packages_of() {
       packages_of demo
       echo libgtest-dev libgmock-dev binutils nftables expect openssh-client openssh-server postgresql-15
       ;;
-    bench) echo python3 libbenchmark-dev libgtest-dev libgmock-dev ;;
+    bench) echo python3 iproute2 util-linux libgtest-dev libgmock-dev ;;
     report) echo pandoc weasyprint fonts-dejavu-core ;;
     dev) echo clang clang-format clang-tidy gcovr ;;
     *)
