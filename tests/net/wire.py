@@ -1,14 +1,11 @@
 """The protocol as a stranger would write it from docs/PROTOCOL.md: just enough to greet, and to be wrong on purpose."""
 
-import hashlib
-import hmac
 import os
 import struct
 
 HELLO, WELCOME, HEARTBEAT, GOODBYE, OPEN, OPENED, RESUME, DATA, ACK, END, RESET, CLOSED = range(1, 13)
 MADE, RESUMED, GONE, LATER, REFUSED, OVERTAKEN = range(1, 7)
 MAGIC = b"HFST"
-BINDING = bytes(32)  # of a link in the clear
 
 
 def frame(kind, session=0, sequence=0, acknowledgement=0, payload=b"", window=1 << 20, length=None, flags=0):
@@ -48,26 +45,3 @@ def parse(data):
 
 def answer_of(payload):
     return payload[5]
-
-
-def secret(hello_payload, welcome_payload):
-    """The tunnel's secret, as both sides make it."""
-    return hmac.new(hello_payload[68:100] + welcome_payload[48:80],
-                    statement("secret", hello_payload, welcome_payload[24:40]), hashlib.sha256).digest()
-
-
-def prove(key, hello_payload):
-    return hmac.new(key, statement("hello", hello_payload, hello_payload[44:60]), hashlib.sha256).digest()
-
-
-def statement(label, hello_payload, tunnel):
-    return b"holdfast 1 " + label.encode() + BINDING + tunnel + hello_payload[60:68] + hello_payload[68:100]
-
-
-def prove_welcome(key, hello_payload, welcome_payload):
-    return hmac.new(key, statement("welcome", hello_payload, hello_payload[44:60]) + welcome_payload[48:80],
-                    hashlib.sha256).digest()
-
-
-def with_proof(key, hello_payload):
-    return hello_payload[:100] + prove(key, hello_payload)
