@@ -33,11 +33,11 @@ public:
   // `delivered` is the one position that must survive us; it lives in memory which may outlive the process.
   Inflow( Pool& pool, Position& delivered, Limits limits );
 
-  // -- from the link ---------------------------------------------------------------------------------------------
+  // -- from the link ----------------------------------------------------------------------------------------------
   [[nodiscard]] Verdict place( Position at, std::span<const std::byte> bytes );
   [[nodiscard]] Verdict place_end( Position at ); // `at`: one past the last byte
 
-  // -- to the local program --------------------------------------------------------------------------------------
+  // -- to the local program ---------------------------------------------------------------------------------------
   [[nodiscard]] bool empty() const { return held_.size() == 0; }
   [[nodiscard]] std::size_t readable( std::span<std::span<const std::byte>> slices ) const
   {
@@ -47,7 +47,7 @@ public:
   [[nodiscard]] bool end_due() const { return end_ and held_.size() == 0 and not end_delivered_; }
   void consume_end();
 
-  // -- to the peer -----------------------------------------------------------------------------------------------
+  // -- to the peer ------------------------------------------------------------------------------------------------
   [[nodiscard]] Position delivered() const { return delivered_ + ( end_delivered_ ? 1 : 0 ); }
   // What we have and need not be sent again.
   [[nodiscard]] Position next() const { return held_.end() + ( end_ ? 1 : 0 ); }

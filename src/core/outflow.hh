@@ -38,7 +38,7 @@ public:
   // A stream whose peer takes `window` bytes to begin with.
   Outflow( Pool& pool, OutflowRecord& record, Limits limits, std::size_t window );
 
-  // -- from the local program ------------------------------------------------------------------------------------
+  // -- from the local program -------------------------------------------------------------------------------------
   // How many more bytes we would take now; 0 is how the local program is held back.
   [[nodiscard]] std::size_t room() const;
   // Space for them in slices; fill it in order, then commit what was filled (0 as well).
@@ -47,7 +47,7 @@ public:
   void end() { record_.ended = true; } // nothing is committed afterwards
   [[nodiscard]] bool ended() const { return record_.ended; }
 
-  // -- to the link -----------------------------------------------------------------------------------------------
+  // -- to the link ------------------------------------------------------------------------------------------------
   [[nodiscard]] Position sent() const { return sent_; }
   // Bytes at sent() that the peer's window permits, in one piece; empty when there are none.
   [[nodiscard]] std::span<const std::byte> readable();
@@ -61,7 +61,7 @@ public:
   // Another link carries the stream from now on: everything not acknowledged is unsent again.
   void rewind();
 
-  // -- from the peer ---------------------------------------------------------------------------------------------
+  // -- from the peer ----------------------------------------------------------------------------------------------
   // Everything before `delivered` may be forgotten; `window` more bytes are welcome. Old news changes nothing.
   [[nodiscard]] Verdict acknowledge( Position delivered, std::size_t window );
   // The peer asks for everything from `next` on again (after a move, or because it had no room); `window` counts

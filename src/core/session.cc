@@ -61,7 +61,7 @@ bool Session::over() const
   return complete() and not inflow_.news();
 }
 
-// -- from the link -----------------------------------------------------------------------------------------------
+// -- from the link ------------------------------------------------------------------------------------------------
 
 void Session::new_link( std::size_t peer_window )
 {
@@ -141,7 +141,7 @@ Verdict Session::resumed( const Frame& frame )
   return std::nullopt;
 }
 
-// -- to the link -------------------------------------------------------------------------------------------------
+// -- to the link --------------------------------------------------------------------------------------------------
 
 bool Session::has_something_to_say() const
 {

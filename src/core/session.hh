@@ -54,7 +54,7 @@ public:
   [[nodiscard]] SessionId id() const { return id_; }
   [[nodiscard]] SessionRecord& record() { return record_; }
 
-  // -- from the local program ------------------------------------------------------------------------------------
+  // -- from the local program -------------------------------------------------------------------------------------
   Outflow& outflow() { return outflow_; }
   Inflow& inflow() { return inflow_; }
   void target_connected() { connected_ = true; } // acceptor only
@@ -67,7 +67,7 @@ public:
   void release() { released_ = true; }
   [[nodiscard]] bool released() const { return released_; }
 
-  // -- the end ---------------------------------------------------------------------------------------------------
+  // -- the end ----------------------------------------------------------------------------------------------------
   [[nodiscard]] std::optional<ResetReason> reset_by_us() const { return reset_ours_; }
   [[nodiscard]] std::optional<ResetReason> reset_by_peer() const { return reset_theirs_; }
   // Both streams reached their end.
@@ -75,13 +75,13 @@ public:
   [[nodiscard]] bool closed_by_peer() const { return closed_; }
   [[nodiscard]] bool over() const;
 
-  // -- from the link ---------------------------------------------------------------------------------------------
+  // -- from the link ----------------------------------------------------------------------------------------------
   // Another link carries the session from now on: nothing has been said on it. A session that the peer does not
   // know yet may begin with `peer_window` bytes.
   void new_link( std::size_t peer_window );
   [[nodiscard]] Verdict receive( const Frame& frame );
 
-  // -- to the link -----------------------------------------------------------------------------------------------
+  // -- to the link ------------------------------------------------------------------------------------------------
   // Whether there is something to say on this link now, not counting acknowledgements that can wait.
   [[nodiscard]] bool has_something_to_say() const;
   // Says the next thing, one frame, if there is any; acknowledgements that can wait are said too.

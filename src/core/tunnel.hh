@@ -35,7 +35,7 @@ public:
   Tunnel( const Tunnel& ) = delete;
   Tunnel& operator=( const Tunnel& ) = delete;
 
-  // -- sessions --------------------------------------------------------------------------------------------------
+  // -- sessions ---------------------------------------------------------------------------------------------------
   // Opener only: a new session, or nullptr when there are as many as there may be.
   [[nodiscard]] Session* open();
   [[nodiscard]] std::size_t sessions() const { return sessions_.size(); }
@@ -53,7 +53,7 @@ public:
   [[nodiscard]] bool has_touched() const { return not touched_.empty(); }
   void served( Session& session, Time now );
 
-  // -- the link --------------------------------------------------------------------------------------------------
+  // -- the link ---------------------------------------------------------------------------------------------------
   // A link that has proved itself carries the tunnel from now on. `peer_window`: the first window of a new session.
   void attach( std::size_t peer_window );
   void detach();
@@ -70,7 +70,7 @@ public:
   // Ended by the peer: it said goodbye with this reason.
   [[nodiscard]] std::optional<ResetReason> goodbye() const { return goodbye_; }
 
-  // -- time ------------------------------------------------------------------------------------------------------
+  // -- time -------------------------------------------------------------------------------------------------------
   [[nodiscard]] Time deadline() const { return attached_ ? later_due_ : never; }
   void tick( Time now );
 

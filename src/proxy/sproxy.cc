@@ -14,13 +14,10 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t scratch_size = 262144; // bytes read from a link at once; shared, so it stays in the cache
-constexpr Duration greeting_patience = 5s;   // from accept to hello; a handshake over a satellite takes one
-constexpr std::size_t strangers_max = 1024;  // handshakes under way; the oldest goes first
 constexpr Duration target_patience = 10s;    // for a target to accept; about three SYNs (tcp(7), tcp_syn_retries)
 constexpr Duration empty_patience = 60s; // a tunnel without link and sessions is forgotten: nothing is lost with it
-constexpr Duration farewell_patience = 1s;  // for the last words when we are stopped
-constexpr Duration retry_after = 5s;        // told to clients beyond tunnels_max
-constexpr unsigned stranger_lines_max = 20; // log lines a second about links that never became a client's
+constexpr Duration farewell_patience = 1s; // for the last words when we are stopped
+constexpr Duration retry_after = 5s;       // told to clients beyond tunnels_max
 
 constexpr Digest no_binding {}; // links are in the clear: nothing but the two nonces is common to their ends
 
@@ -80,13 +77,15 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Lo
                   .window = config.first_window(),
                   .tunnels_max = config.memory.sessions,
                   .retry_after = retry_after } )
-  , listener_(
-      loop,
-      listen_for( config.bind, config.port ),
-      [this]( Fd socket, const Address& /*peer*/ ) { stranger_arrived( std::move( socket ) ); },
-      [this]( int error ) { log_.warn( "cannot accept links for a moment: {}", error_text( error ) ); } )
+  , reception_( loop,
+                batch_,
+                scratch_,
+                log,
+                listen_for( config.bind, config.port ),
+                config.pulse,
+                [this]( LinkLeg& link, const Hello& hello ) { answer( link, hello ); } )
 {
-  log_.info( "listening on {}, target {}:{}", listener_.address().text(), config.target.host, config.target.port );
+  log_.info( "listening on {}, target {}:{}", reception_.address().text(), config.target.host, config.target.port );
 }
 
 Sproxy::~Sproxy()
@@ -95,34 +94,7 @@ Sproxy::~Sproxy()
   clients_.clear(); // their sessions live in the arena
 }
 
-// -- strangers: links that have not introduced themselves
-// ------------------------------------------------------------
-
-void Sproxy::stranger_arrived( Fd socket )
-{
-  if ( strangers_.size() >= strangers_max ) {
-    log_stranger( *strangers_.front().link );
-    strangers_.pop_front();
-  }
-  strangers_.push_back( { std::make_unique<LinkLeg>(
-                            loop_, *this, std::move( socket ), false, FrameType::hello, config_.pulse, scratch_ ),
-                          false } );
-}
-
-void Sproxy::frame_arrived( LinkLeg& link, const Frame& frame )
-{
-  if ( frame.header.type != FrameType::hello ) {
-    return; // said before it had read our no
-  }
-  const auto decoded = decode_hello( frame.payload );
-  if ( const auto* fault = std::get_if<Fault>( &decoded ) ) {
-    link.drop( std::string { describe( *fault ) } );
-    return;
-  }
-  answer( link, std::get<Hello>( decoded ) );
-}
-
-void Sproxy::link_changed( LinkLeg& /*link*/ ) {} // strangers are looked after every turn
+// -- links that introduce themselves ------------------------------------------------------------------------------
 
 void Sproxy::answer( LinkLeg& link, const Hello& hello )
 {
@@ -154,20 +126,6 @@ void Sproxy::answer( LinkLeg& link, const Hello& hello )
                  protocol_version );
       break;
   }
-  for ( Stranger& stranger : strangers_ ) {
-    if ( stranger.link.get() == &link ) {
-      stranger.answered = true;
-    }
-  }
-}
-
-std::unique_ptr<LinkLeg> Sproxy::take_stranger( const LinkLeg& link )
-{
-  const auto at
-    = std::ranges::find_if( strangers_, [&]( const Stranger& stranger ) { return stranger.link.get() == &link; } );
-  auto taken = std::move( at->link );
-  strangers_.erase( at );
-  return taken;
 }
 
 void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision )
@@ -188,49 +146,10 @@ void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission:
   client->last_address = address;
   link.pulse().peer_beats_every( hello.beat );
   link.set_owner( *client );
-  client->end.attach( take_stranger( link ), hello.window, loop_.now() );
+  client->end.attach( reception_.take( link ), hello.window, loop_.now() );
 }
 
-void Sproxy::look_after_strangers( Time now )
-{
-  for ( auto at = strangers_.begin(); at != strangers_.end(); ) {
-    LinkLeg& link = *at->link;
-    if ( at->answered and not link.ended() ) {
-      link.transmit( batch_, nullptr, now );
-    }
-    if ( not link.ended() and now - link.born() >= greeting_patience ) {
-      link.drop( "it did not introduce itself in time" );
-    }
-    if ( not link.ended() ) {
-      ++at;
-      continue;
-    }
-    if ( not at->answered ) {
-      log_stranger( link );
-    }
-    at = strangers_.erase( at );
-  }
-}
-
-void Sproxy::log_stranger( const LinkLeg& link )
-{
-  // One line each, but not a thousand a second.
-  const Time now = loop_.now();
-  if ( now - stranger_lines_since_ >= 1s ) {
-    if ( stranger_lines_ > stranger_lines_max ) {
-      log_.info( "{} more links that led to nothing", stranger_lines_ - stranger_lines_max );
-    }
-    stranger_lines_since_ = now;
-    stranger_lines_ = 0;
-  }
-  if ( ++stranger_lines_ <= stranger_lines_max ) {
-    log_.info(
-      "link from {}: dropped: {}", link.peer().text(), link.ended().value_or( "too many handshakes at once" ) );
-  }
-}
-
-// -- clients
-// ---------------------------------------------------------------------------------------------------------
+// -- clients ------------------------------------------------------------------------------------------------------
 
 void Sproxy::look_after( Client& client, Time now )
 {
@@ -276,8 +195,7 @@ void Sproxy::end_client( Client& client, ResetReason reason )
   client.over = true;
 }
 
-// -- sessions
-// --------------------------------------------------------------------------------------------------------
+// -- sessions -----------------------------------------------------------------------------------------------------
 
 void Sproxy::session_arrived( TunnelEnd& end, Session& session )
 {
@@ -331,14 +249,12 @@ void Sproxy::tick_dials( Time now )
   }
 }
 
-// -- a turn
-// ----------------------------------------------------------------------------------------------------------
+// -- a turn -------------------------------------------------------------------------------------------------------
 
 void Sproxy::turn()
 {
   const Time now = loop_.now();
-  listener_.tick( now );
-  look_after_strangers( now );
+  reception_.turn( now );
   tick_dials( now );
   for ( auto& [id, client] : clients_ ) {
     look_after( *client, now );
@@ -349,10 +265,7 @@ void Sproxy::turn()
 
 Time Sproxy::deadline() const
 {
-  Time deadline = std::min( listener_.deadline(), stop_by_ );
-  if ( not strangers_.empty() ) {
-    deadline = std::min( deadline, strangers_.front().link->born() + greeting_patience );
-  }
+  Time deadline = std::min( reception_.deadline(), stop_by_ );
   for ( const auto& [session, dial] : dials_ ) {
     deadline = std::min( deadline, dial->deadline() );
   }
@@ -367,14 +280,12 @@ Time Sproxy::deadline() const
   return deadline;
 }
 
-// -- the end
-// ---------------------------------------------------------------------------------------------------------
+// -- the end ------------------------------------------------------------------------------------------------------
 
 void Sproxy::stop()
 {
   log_.info( "stopping" );
-  listener_.close();
-  strangers_.clear();
+  reception_.close();
   for ( auto& [id, client] : clients_ ) {
     client->end.say_goodbye( ResetReason::stopped, loop_.now() );
   }

@@ -1,13 +1,12 @@
 #pragma once
 
 #include "core/admission.hh"
-#include "net/listener.hh"
 #include "proxy/config.hh"
 #include "proxy/log.hh"
+#include "proxy/reception.hh"
 #include "proxy/target_dial.hh"
 #include "proxy/tunnel_end.hh"
 
-#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -21,12 +20,14 @@ namespace holdfast {
 // Owns everything it uses but the loop and the log. run() is the caller's:
 //
 //   while ( not sproxy.stopped() ) { loop.wait( sproxy.deadline() ); sproxy.turn(); }
-class Sproxy : public LinkOwner
+class Sproxy
 {
 public:
   // Listens; throws StartupError when it cannot.
   Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Log& log );
-  ~Sproxy() override;
+  ~Sproxy();
+  Sproxy( const Sproxy& ) = delete;
+  Sproxy& operator=( const Sproxy& ) = delete;
 
   void turn();
   [[nodiscard]] Time deadline() const;
@@ -35,24 +36,10 @@ public:
   void stop();
   [[nodiscard]] bool stopped() const;
 
-  // A link that has not introduced itself yet:
-  void frame_arrived( LinkLeg& link, const Frame& frame ) override;
-  void link_changed( LinkLeg& link ) override;
-
 private:
   struct Client;
-  struct Stranger
-  {
-    std::unique_ptr<LinkLeg> link;
-    bool answered; // with a no; it stays until it has read that
-  };
-
-  void stranger_arrived( Fd socket );
   void answer( LinkLeg& link, const Hello& hello );
   void welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision );
-  std::unique_ptr<LinkLeg> take_stranger( const LinkLeg& link );
-  void look_after_strangers( Time now );
-  void log_stranger( const LinkLeg& link );
   void look_after( Client& client, Time now );
   void end_client( Client& client, ResetReason reason );
   void session_arrived( TunnelEnd& end, Session& session );
@@ -67,12 +54,9 @@ private:
   FrameBatch batch_ {};
   std::vector<std::byte> scratch_;
   Admission admission_;
-  std::list<Stranger> strangers_ {}; // in the order they came
   std::map<Id, std::unique_ptr<Client>> clients_;
   std::map<const Session*, std::unique_ptr<TargetDial>> dials_ {};
-  Listener listener_;
-  Time stranger_lines_since_ {};
-  unsigned stranger_lines_ = 0;
+  Reception reception_;
   Time stop_by_ = never;
 };
 

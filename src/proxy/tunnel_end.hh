@@ -39,7 +39,7 @@ public:
   Tunnel& tunnel() { return tunnel_; }
   [[nodiscard]] const Tunnel& tunnel() const { return tunnel_; }
 
-  // -- sessions --------------------------------------------------------------------------------------------------
+  // -- sessions ---------------------------------------------------------------------------------------------------
   void add_leg( Session& session, Fd socket, std::string program );
   [[nodiscard]] bool has_leg( const Session& session ) const { return legs_.contains( session.id() ); }
   // Ends a session from our side: the peer is told the reason, the local program sees a reset.
@@ -50,15 +50,17 @@ public:
   // The other end of the tunnel is lost, and with it every session it knew of.
   void lost( ResetReason reason );
 
-  // -- the link --------------------------------------------------------------------------------------------------
+  // -- the link ---------------------------------------------------------------------------------------------------
   // This link has proved itself: it carries the tunnel now, the one before is closed.
   void attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, Time now );
   void drop_link( Time now );
   [[nodiscard]] LinkLeg* link() const { return link_.get(); }
   // When the other side was last heard, if there is no link now.
   [[nodiscard]] Time detached_since() const { return detached_since_; }
+  // What waits for a link begins to wait now.
+  void wait_from( Time now ) { detached_since_ = now; }
 
-  // -- a turn ----------------------------------------------------------------------------------------------------
+  // -- a turn -----------------------------------------------------------------------------------------------------
   // Serves what was touched, transmits what there is to say.
   void turn( Time now );
   [[nodiscard]] Time deadline() const;

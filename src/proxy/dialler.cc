@@ -1,0 +1,237 @@
+#include "proxy/dialler.hh"
+
+#include "net/error.hh"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr std::size_t candidates_max = 8;    // dials under way: two seconds' worth; the oldest is given up first
+constexpr Duration candidate_patience = 10s; // from dial to welcome
+constexpr Duration hello_patience = 3s;      // the same for a hello for a new tunnel, of which only one may be out
+constexpr Duration refused_pause = 10s;      // before asking again an sproxy that refuses us
+constexpr Duration later_min = 100ms;        // bounds of what an sproxy may ask us to wait
+constexpr Duration later_max = 60s;
+
+constexpr Digest no_binding {}; // links are in the clear: nothing but the two nonces is common to their ends
+
+} // namespace
+
+Time Dialler::Candidate::until() const
+{
+  return link->born() + ( asks_for_new_tunnel() ? hello_patience : candidate_patience );
+}
+
+Dialler::Dialler( Loop& loop,
+                  FrameBatch& batch,
+                  std::span<std::byte> scratch,
+                  const Crypto& crypto,
+                  Log& log,
+                  Config config,
+                  Events events )
+  : loop_( loop )
+  , batch_( batch )
+  , scratch_( scratch )
+  , crypto_( crypto )
+  , log_( log )
+  , config_( std::move( config ) )
+  , events_( std::move( events ) )
+  , claim_( crypto, config_.claim )
+  , resolver_( loop )
+{}
+
+void Dialler::need( Time now )
+{
+  if ( not needed_ ) {
+    needed_ = true;
+    needed_since_ = now;
+    redial_.need( now );
+  }
+}
+
+void Dialler::need_no_more()
+{
+  needed_ = false;
+  std::erase_if( candidates_, []( const Candidate& candidate ) { return not candidate.hello; } );
+}
+
+void Dialler::stop()
+{
+  needed_ = false;
+  candidates_.clear();
+}
+
+// -- what is under way --------------------------------------------------------------------------------------------
+
+void Dialler::frame_arrived( LinkLeg& link, const Frame& frame )
+{
+  const auto candidate
+    = std::ranges::find_if( candidates_, [&]( const Candidate& each ) { return each.link.get() == &link; } );
+  const auto decoded = decode_welcome( frame.payload ); // the reader lets no other frame be the first
+  if ( const auto* fault = std::get_if<Fault>( &decoded ) ) {
+    link.drop( std::string { describe( *fault ) } );
+  } else if ( not candidate->hello ) {
+    link.drop( std::string { describe( Fault::out_of_order ) } ); // it answers what nobody asked
+  } else {
+    welcomed( *candidate, std::get<Welcome>( decoded ) );
+  }
+}
+
+void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
+{
+  LinkLeg& link = *candidate.link;
+  const auto outcome = claim_.answered( *candidate.hello, welcome, no_binding );
+  switch ( outcome ) {
+    case Claim::Outcome::made:
+    case Claim::Outcome::resumed: {
+      link.pulse().peer_beats_every( welcome.beat );
+      Found found { .link = std::move( candidate.link ),
+                    .resumed = outcome == Claim::Outcome::resumed,
+                    .window = welcome.window,
+                    .search = loop_.now() - needed_since_ };
+      needed_ = false;
+      last_complaint_.clear();
+      candidates_.clear(); // the one moved from, and all that come too late
+      events_.found( std::move( found ) );
+      return;
+    }
+    case Claim::Outcome::obsolete: link.drop( "a later link was faster" ); return;
+    case Claim::Outcome::gone:
+      link.drop( "sproxy does not know our tunnel any more" );
+      events_.gone();
+      return;
+    case Claim::Outcome::later:
+      link.drop( "sproxy is busy and asks to try again later" );
+      redial_.not_before( loop_.now() + std::clamp( welcome.retry_after, later_min, later_max ) );
+      return;
+    case Claim::Outcome::refused:
+      link.drop( fmt::format( "sproxy refuses us: it speaks version {} of the protocol, we speak {}",
+                              welcome.version,
+                              protocol_version ) );
+      redial_.not_before( loop_.now() + refused_pause );
+      return;
+    case Claim::Outcome::false_proof:
+      link.drop( "it is not the sproxy that made our tunnel; somebody else answers at its address" );
+      return;
+  }
+}
+
+void Dialler::look_after( Candidate& candidate, Time now )
+{
+  LinkLeg& link = *candidate.link;
+  if ( now >= candidate.until() ) {
+    link.drop( link.connected() ? "no answer to our greeting" : error_text( ETIMEDOUT ) );
+  }
+  if ( link.ended() or not link.connected() ) {
+    return;
+  }
+  // Two new tunnels at once would be one too many: sproxy ends the first when it makes the second.
+  const bool must_wait
+    = not claim_.has_tunnel() and std::ranges::any_of( candidates_, []( const Candidate& other ) {
+        return other.asks_for_new_tunnel() and not other.link->ended();
+      } );
+  if ( not candidate.hello and not must_wait ) {
+    say_hello( candidate );
+  }
+  if ( candidate.hello ) {
+    link.transmit( batch_, nullptr, now );
+  }
+}
+
+void Dialler::say_hello( Candidate& candidate )
+{
+  candidate.hello = claim_.hello( no_binding );
+  FrameHeader header;
+  header.type = FrameType::hello;
+  candidate.link->say( header, encode( *candidate.hello ) );
+}
+
+void Dialler::complain( const std::string& problem )
+{
+  if ( problem != last_complaint_ ) {
+    log_.warn( "cannot reach sproxy yet, trying on: {}", problem );
+    last_complaint_ = problem;
+  }
+}
+
+// -- dialling -----------------------------------------------------------------------------------------------------
+
+void Dialler::resolve()
+{
+  if ( resolver_.busy() ) {
+    return;
+  }
+  const auto answered = [this]( std::vector<Address> addresses, const std::string& problem ) {
+    if ( addresses.empty() ) {
+      complain( fmt::format( "cannot resolve {}: {}", config_.sproxy.host, problem ) );
+      return;
+    }
+    if ( addresses_.empty() and needed_ ) {
+      redial_.need( loop_.now() ); // the dials so far had nowhere to go
+    }
+    addresses_ = std::move( addresses );
+  };
+  resolver_.lookup( config_.sproxy.host, config_.sproxy.port, answered );
+}
+
+void Dialler::dial( Time now )
+{
+  resolve(); // names may mean something else since we moved; until the answer is there, the old one is tried
+  std::uint64_t random = 0;
+  crypto_.random( std::as_writable_bytes( std::span { &random, 1 } ) );
+  redial_.dialled( now, random );
+  if ( addresses_.empty() ) {
+    return;
+  }
+  const Address& address = addresses_[next_address_++ % addresses_.size()];
+  Connecting connecting = connect_to( address );
+  if ( not connecting.fd ) {
+    complain( fmt::format( "{}: {}", address.text(), error_text( connecting.error ) ) );
+    return;
+  }
+  if ( candidates_.size() >= candidates_max ) {
+    candidates_.erase( candidates_.begin() );
+  }
+  candidates_.push_back(
+    { .link = std::make_unique<LinkLeg>(
+        loop_, *this, std::move( connecting.fd ), true, FrameType::welcome, config_.pulse, scratch_ ),
+      .address = address } );
+}
+
+// -- a turn -------------------------------------------------------------------------------------------------------
+
+void Dialler::turn( Time now )
+{
+  for ( Candidate& candidate : candidates_ ) {
+    look_after( candidate, now );
+    if ( candidate.link->ended() ) {
+      complain( fmt::format( "{}: {}", candidate.address.text(), *candidate.link->ended() ) );
+    }
+  }
+  std::erase_if( candidates_, []( const Candidate& candidate ) { return candidate.link->ended().has_value(); } );
+  resolver_.tick( now );
+  if ( needed_ and redial_.next() <= now ) {
+    dial( now );
+  }
+}
+
+Time Dialler::deadline() const
+{
+  Time deadline = resolver_.deadline();
+  if ( needed_ ) {
+    deadline = std::min( deadline, redial_.next() );
+  }
+  for ( const Candidate& candidate : candidates_ ) {
+    deadline = std::min( deadline, candidate.link->ended() ? loop_.now() : candidate.until() );
+  }
+  return deadline;
+}
+
+} // namespace holdfast
