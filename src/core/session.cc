@@ -84,8 +84,7 @@ Verdict Session::receive( const Frame& frame )
       if ( side_ == Side::opener ) {
         return Fault::out_of_order;
       }
-      on_link_.introduced = true;
-      on_link_.may_send = true;
+      on_link_.may_send = true; // our resume still follows: only it tells what was delivered on earlier links
       return std::nullopt;
     case FrameType::opened:
       if ( side_ == Side::acceptor ) {

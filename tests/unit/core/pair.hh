@@ -235,7 +235,6 @@ public:
     down_.emplace( FrameType::welcome );
     up_->wire = greeting( FrameType::hello );
     down_->wire = greeting( FrameType::welcome );
-    up_->capacity = down_->capacity = capacity;
     opener.tunnel.attach( setup_.window );
     acceptor.tunnel.attach( setup_.window );
   }
@@ -248,7 +247,8 @@ public:
   }
   std::size_t up_most = std::string::npos; // bytes that arrive in a step; 0: the network has stopped
   std::size_t down_most = std::string::npos;
-  std::size_t capacity = 65536; // of a new link's wires
+  std::size_t capacity = 65536;                  // of the wires: the kernel's buffers
+  std::size_t down_capacity = std::string::npos; // of one of them, if it is smaller
 
   // -- time ------------------------------------------------------------------------------------------------------
   void step( Duration passes = 1ms )
@@ -257,6 +257,8 @@ public:
     opener.turn( now );
     acceptor.turn( now );
     if ( up_ ) {
+      up_->capacity = capacity;
+      down_->capacity = std::min( capacity, down_capacity );
       up_->fill( batch_, &opener.tunnel, now );
       down_->fill( batch_, &acceptor.tunnel, now );
       carry( *up_, up_most, acceptor );

@@ -261,8 +261,8 @@ TEST( Tunnel, TheLastAcknowledgementIsLostWithItsLink )
   expect_all_back( pair );
 }
 
-// A whole window was delivered while there was no link. The resume on the next one told the position but offered no new
-// window, and as there was no news any more the stream stood still for ever.
+// A whole window was delivered while there was no link. The resume on the next one told the position but offered no
+// new window, and as there was no news any more the stream stood still for ever.
 TEST( Tunnel, TheWindowOpensAgainAfterAMove )
 {
   Pair pair { { .window = 1000, .window_max = 1000 } };
@@ -432,6 +432,27 @@ TEST( Tunnel, AnOpenWhoseAnswerWasLostIsSaidAgainAndMakesNoSecondSession )
   EXPECT_EQ( pair.acceptor.tunnel.sessions(), 1U );
   EXPECT_EQ( pair.target().read, "hello" );
   EXPECT_EQ( app.read, "welcome" );
+  expect_a_good_end( pair, app, pair.target() );
+}
+
+// On the next link the same open overtakes what the acceptor was about to say about the session. The acceptor once
+// took it for an introduction of both and said nothing: then nobody ever told the opener what had been delivered
+// before.
+TEST( Tunnel, AnOpenThatIsSaidAgainIsAnsweredWithWhatWasDelivered )
+{
+  Pair pair;
+  pair.connect();
+  pair.down_most = 0;
+  Program& app = *pair.open();
+  app.to_write = "hello";
+  pair.run( 100ms );
+  EXPECT_EQ( pair.target().read, "hello" );
+  pair.down_capacity = 1; // the acceptor cannot speak yet
+  pair.connect();
+  pair.run( 100ms );
+  pair.down_capacity = pair.down_most = std::string::npos;
+  pair.run();
+  EXPECT_EQ( pair.near_memory().outflow().used(), 0U ) << "delivered, and nobody said so";
   expect_a_good_end( pair, app, pair.target() );
 }
 
