@@ -55,6 +55,12 @@ void LinkLeg::drop( std::string reason )
   }
 }
 
+void LinkLeg::break_off()
+{
+  loop_.unwatch( *this );
+  close_with_reset( socket_ );
+}
+
 std::uint32_t LinkLeg::interest() const
 {
   if ( ended_ ) {

@@ -156,6 +156,9 @@ void TunnelEnd::serve( Session& session, Time now )
 
 void TunnelEnd::attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, Time now )
 {
+  if ( link_ ) {
+    link_->break_off();
+  }
   link_ = std::move( link );
   tunnel_.attach( peer_window );
   detached_since_ = now;
@@ -166,6 +169,7 @@ void TunnelEnd::drop_link( Time now )
   if ( link_ ) {
     detached_since_
       = now - link_->pulse().silence( now ); // it was away since it was last heard, not since we noticed
+    link_->break_off();
     link_.reset();
     tunnel_.detach();
   }
