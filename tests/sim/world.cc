@@ -163,8 +163,9 @@ void World::dial()
     link.up_left = chance_.below( life );
     link.down_left = chance_.once_in( 2 ) ? chance_.below( life ) : std::string::npos;
   }
-  link.up.capacity = chance_.between( 1, 40'000 );
-  link.down.capacity = chance_.between( 1, 40'000 );
+  for ( Pipe* pipe : { &link.up, &link.down } ) { // what the kernel's buffers take
+    pipe->capacity = chance_.once_in( 3 ) ? chance_.between( 1, 200 ) : chance_.between( 1, 40'000 );
+  }
   link.hello = claim_.hello( binding_ );
   append_frame( link.up.rest, { .type = FrameType::hello }, encode( link.hello ) );
   overheard_ = link.hello;
@@ -266,6 +267,9 @@ void World::move( Link& link )
     }
     return pipe.deliver( most, receive );
   };
+  if ( calm_ ) {
+    link.up.capacity = link.down.capacity = 65536;
+  }
   if ( link.client_open and ( calm_ or chance_.once_in( 2 ) ) ) {
     link.up.fill( batch_, &link == client_link_ ? &client_.tunnel : nullptr, now_ );
   }
