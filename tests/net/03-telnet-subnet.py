@@ -5,8 +5,8 @@
    telnet (control)    10.1.0.10     10.2.0.1/24                 10.9.0.2
                   then 10.2.0.20
 
-Goal of this test: the client moves into another network, with another route and another gateway, and back.
-The Holdfast session goes on; the direct one, the control, does not.
+Goal of this test: the client moves into another network, with another route and another gateway, and back,
+and its interface goes down and up. The Holdfast session goes on; the direct one, the control, does not.
 """
 
 import harness
@@ -28,6 +28,14 @@ def scenario(world):
     held.type_something()
     world.during(1, "without address and route")
     net.come_back("10.1.0.11")
+    held.until_typed_arrived()
+    held.until_pings(5)
+
+    # The interface itself goes down and comes up: the kernel keeps the address, and forgets the route.
+    net.client.ip("link set eth0 down")
+    held.type_something()
+    world.during(1, "the interface is down")
+    net.client.run("sh", "-c", "ip link set eth0 up; ip route replace default via 10.1.0.1")
     held.until_typed_arrived()
     held.until_pings(5)
 

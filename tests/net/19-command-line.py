@@ -74,6 +74,19 @@ def scenario(world):
     ends(sproxy, "99", status=1, says=["99", "permission denied"], before=as_nobody)
     ends(cproxy, "--state-dir", "/proc/holdfast", "5000", "10.9.0.2", "6000", status=1, says=["/proc/holdfast"])
 
+    # Who may call: apps of this machine only, unless --bind says otherwise; links from everywhere.
+    shy = world.cproxy(net.client, 5200, "10.9.0.2", 6000, name="cproxy-shy")
+    open_hearted = world.cproxy(net.client, "--bind", "10.1.0.10", 5201, "10.9.0.2", 6000, name="cproxy-open")
+    caller = dial(world, net.server, "10.1.0.10", 5200, "from another machine")
+    world.until(lambda: caller.over, 10, "the other machine to be refused")
+    caller = dial(world, net.server, "10.1.0.10", 5201, "from another machine")
+    world.until(lambda: caller.connected, 10, "the other machine to be let in where --bind says so")
+    caller.close()
+    world.say("true: cproxy listens on the loopback alone unless --bind says otherwise")
+    for proxy in (shy, open_hearted):
+        proxy.signal(signal.SIGTERM)
+        world.same(proxy.wait(10), 0, f"{proxy.name} ends orderly without ever having had a link")
+
     # What can get better: a name unknown now, a far side not there yet.
     target = Listener(world, net.server, 7000)
     waiting = world.cproxy(net.client, 5000, "late.example", 6000, name="cproxy-late")
