@@ -262,7 +262,7 @@ def main():
     except harness.Skip as reason:
         trouble = f"demo: {reason}"
     except harness.Failure as reason:
-        trouble = f"demo: {reason}"
+        lines = [(f"VERDICT: this is not what Holdfast promises: {reason}", BAD)]
     except KeyboardInterrupt:
         trouble = "demo: stopped, everything is cleaned up"
     if on_panes:

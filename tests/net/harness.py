@@ -286,7 +286,7 @@ class World:
         return self
 
     def __exit__(self, kind, *_):
-        if kind is not None and not issubclass(kind, Skip):
+        if kind is not None and not issubclass(kind, (Skip, KeyboardInterrupt)):
             self._show_logs()
         for program in reversed(self.programs):
             program.kill()
