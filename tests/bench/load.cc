@@ -293,75 +293,105 @@ void print_times( std::vector<Duration> times )
               at( 1 ) );
 }
 
-int bulk( const Destination& to, bool up, bool down, Duration time )
+// One bulk session: fills its stream, or keeps it open, until `stop`; takes what comes until the target has
+// reported.
+class BulkSession
 {
-  const Fd fd = connect_now( to );
-  send_all( fd.get(), up and down ? "b" : down ? "d" : "u" );
-  const Time start = read_clock();
-  const Time stop = start + time;
-  Series taken { start };
-  std::string report;
-  bool sending = true; // our stream is open; with `up` it is being filled
-  for ( Time now = start;; now = read_clock() ) {
-    if ( sending and now >= stop ) {
-      ::shutdown( fd.get(), SHUT_WR );
-      sending = false;
-    }
-    const bool want_write = sending and up;
-    if ( not wait_for( fd.get(),
-                       static_cast<short>( want_write ? POLLIN | POLLOUT : POLLIN ),
-                       sending ? stop - now : patience ) ) {
-      if ( not sending ) {
+public:
+  BulkSession( const Destination& to, bool up, bool down ) : socket_( connect_now( to ) ), up_( up ), down_( down )
+  {
+    send_all( socket_.get(), up and down ? "b" : down ? "d" : "u" );
+  }
+
+  void run( Duration time )
+  {
+    taken_ = Series { read_clock() };
+    const Time stop = read_clock() + time;
+    for ( Time now = read_clock(); not ended_; now = read_clock() ) {
+      if ( sending_ and now >= stop ) {
+        ::shutdown( socket_.get(), SHUT_WR );
+        sending_ = false;
+      }
+      const short events = sending_ and up_ ? POLLIN | POLLOUT : POLLIN;
+      if ( wait_for( socket_.get(), events, sending_ ? stop - now : patience ) ) {
+        give();
+        take();
+      } else if ( not sending_ ) {
         fail( "waiting for the target's report", ETIMEDOUT );
       }
-      continue;
     }
-    if ( want_write ) {
-      if ( const Transfer sent = send( fd.get(), zeros() ); sent.kind == Transfer::Kind::failed ) {
+    if ( report_.empty() or report_.back() != '\n' ) {
+      throw StartupError( "the session ended without the target's report" );
+    }
+    report_.pop_back();
+  }
+
+  void print() const
+  {
+    fmt::print( R"({{"slot":{},"up":[{}],"down":[{}]}})"
+                "\n",
+                std::chrono::duration<double> { slot }.count(),
+                report_,
+                down_ ? taken_.text() : "" );
+  }
+
+private:
+  void give()
+  {
+    if ( sending_ and up_ ) {
+      if ( const Transfer sent = send( socket_.get(), zeros() ); sent.kind == Transfer::Kind::failed ) {
         fail( "send", sent.error );
       }
     }
-    const Transfer got = receive( fd.get(), buffer() );
+  }
+
+  void take()
+  {
+    const Transfer got = receive( socket_.get(), buffer() );
     if ( got.kind == Transfer::Kind::failed ) {
       fail( "receive", got.error );
     }
-    if ( got.kind == Transfer::Kind::ended ) {
-      break;
+    ended_ = got.kind == Transfer::Kind::ended;
+    if ( got.count == 0 ) {
+      return;
     }
-    if ( got.count > 0 ) {
-      taken.add( got.count, read_clock() );
-    }
+    taken_.add( got.count, read_clock() );
     const auto fresh = std::span { buffer() }.first( got.count );
     const auto text
       = std::find( fresh.rbegin(), fresh.rend(), std::byte { 0 } ).base(); // what is not zeros is report
-    report.append( reinterpret_cast<const char*>( std::to_address( text ) ),
-                   static_cast<std::size_t>( fresh.end() - text ) );
+    report_.append( reinterpret_cast<const char*>( std::to_address( text ) ),
+                    static_cast<std::size_t>( fresh.end() - text ) );
   }
-  if ( report.empty() or report.back() != '\n' ) {
-    throw StartupError( "the session ended without the target's report" );
-  }
-  report.pop_back();
-  fmt::print( R"({{"slot":{},"up":[{}],"down":[{}]}})"
-              "\n",
-              std::chrono::duration<double> { slot }.count(),
-              report,
-              down ? taken.text() : "" );
+
+  Fd socket_;
+  bool up_, down_;
+  bool sending_ = true; // our stream is open; with `up` it is being filled
+  bool ended_ = false;  // the target's stream has
+  Series taken_ { Time {} };
+  std::string report_ {};
+};
+
+int bulk( const Destination& to, bool up, bool down, Duration time )
+{
+  BulkSession session { to, up, down };
+  session.run( time );
+  session.print();
   return 0;
 }
 
 int pingpong( const Destination& to, Duration time )
 {
-  constexpr int warm_up = 100; // not counted: the first ones fill caches
   const Fd fd = connect_now( to );
   set_blocking( fd.get() );
   send_all( fd.get(), "e" );
   std::vector<Duration> times;
-  const Time stop = read_clock() + time;
-  for ( int i = 0; i < warm_up and read_clock() < stop; ++i ) {
-    times.assign( 1, round_trip( fd.get() ) ); // one is kept, should there be no more
-  }
-  while ( read_clock() < stop ) {
-    times.push_back( round_trip( fd.get() ) );
+  const Time start = read_clock();
+  for ( Time now = start; now < start + time; now = read_clock() ) {
+    const Duration one = round_trip( fd.get() );
+    if ( now < start + time / 10 ) {
+      times.clear(); // the first ones fill caches; one of them is kept, should there be no more
+    }
+    times.push_back( one );
   }
   print_times( std::move( times ) );
   return 0;

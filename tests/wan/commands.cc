@@ -50,50 +50,69 @@ std::string stats( const char* name, const Path& path )
                       std::chrono::duration_cast<std::chrono::microseconds>( counters.late_most ).count() );
 }
 
-// Changes the conditions as the words say; false when they make no sense.
+Duration seconds( double count )
+{
+  return std::chrono::duration_cast<Duration>( std::chrono::duration<double> { count } );
+}
+
+// The number of bytes per second, 0 for none.
+std::optional<double> rate( const std::string& text )
+{
+  const auto amount = number( text, rate_units );
+  return text == "none" ? 0 : amount and *amount > 0 ? amount : std::nullopt;
+}
+
+// Each changes the conditions as the value says; false when it makes no sense.
+using Change = bool ( * )( Conditions&, const std::string& value );
+
+template<auto member>
+bool change_time( Conditions& conditions, const std::string& value )
+{
+  const auto amount = number( value, time_units );
+  conditions.*member = amount ? seconds( *amount ) : conditions.*member;
+  return amount.has_value();
+}
+
+const std::map<std::string_view, Change> changes {
+  { "delay", change_time<&Conditions::delay> },
+  { "jitter",
+    []( Conditions& conditions, const std::string& value ) {
+      conditions.reorder = false;
+      return change_time<&Conditions::jitter>( conditions, value );
+    } },
+  { "loss",
+    []( Conditions& conditions, const std::string& value ) {
+      const auto amount = number( value, part_units );
+      conditions.loss = amount and *amount <= 1 ? *amount : conditions.loss;
+      return amount and *amount <= 1;
+    } },
+  { "rate",
+    []( Conditions& conditions, const std::string& value ) {
+      const auto amount = rate( value );
+      conditions.bytes_per_second = amount.value_or( conditions.bytes_per_second );
+      return amount.has_value();
+    } },
+  { "queue",
+    []( Conditions& conditions, const std::string& value ) {
+      const auto amount = number( value, size_units );
+      conditions.queue = amount ? static_cast<std::size_t>( *amount ) : conditions.queue;
+      return amount.has_value();
+    } },
+  { "hole",
+    []( Conditions& conditions, const std::string& value ) {
+      conditions.hole = value == "on" or ( conditions.hole and value != "off" );
+      return value == "on" or value == "off";
+    } },
+};
+
 bool change( Conditions& conditions, const std::vector<std::string>& words )
 {
-  if ( words.size() < 2 or words.size() > 3 ) {
+  const bool reorder = words.size() == 3 and words[0] == "jitter" and words[2] == "reorder";
+  const auto found = words.size() == 2 or reorder ? changes.find( words[0] ) : changes.end();
+  if ( found == changes.end() or not found->second( conditions, words[1] ) ) {
     return false;
   }
-  const std::string& what = words[0];
-  const std::string& value = words[1];
-  const bool reorder = words.size() == 3 and what == "jitter" and words[2] == "reorder";
-  if ( words.size() == 3 and not reorder ) {
-    return false;
-  }
-  if ( what == "hole" and ( value == "on" or value == "off" ) ) {
-    conditions.hole = value == "on";
-    return true;
-  }
-  if ( what == "rate" and value == "none" ) {
-    conditions.bytes_per_second = 0;
-    return true;
-  }
-  const auto is_time = what == "delay" or what == "jitter";
-  const auto amount = number( value,
-                              is_time          ? time_units
-                              : what == "loss" ? part_units
-                              : what == "rate" ? rate_units
-                                               : size_units );
-  if ( not amount ) {
-    return false;
-  }
-  const auto time = std::chrono::duration_cast<Duration>( std::chrono::duration<double> { is_time ? *amount : 0 } );
-  if ( what == "delay" ) {
-    conditions.delay = time;
-  } else if ( what == "jitter" ) {
-    conditions.jitter = time;
-    conditions.reorder = reorder;
-  } else if ( what == "loss" and *amount <= 1 ) {
-    conditions.loss = *amount;
-  } else if ( what == "rate" and *amount > 0 ) {
-    conditions.bytes_per_second = *amount;
-  } else if ( what == "queue" ) {
-    conditions.queue = static_cast<std::size_t>( *amount );
-  } else {
-    return false;
-  }
+  conditions.reorder = conditions.reorder or reorder;
   return true;
 }
 

@@ -171,7 +171,7 @@ public:
     bool more = true;
     while ( more ) {
       set_timer();
-      std::array<epoll_event, 4> events;
+      std::array<epoll_event, 4> events {};
       const int count = ::epoll_wait( epoll_.get(), events.data(), static_cast<int>( events.size() ), -1 );
       if ( count < 0 and errno != EINTR ) {
         fail( "epoll_wait" );
@@ -248,7 +248,7 @@ private:
   // False when standard input has ended.
   bool read_commands()
   {
-    std::array<char, 4096> bytes;
+    std::array<char, 4096> bytes {};
     const ssize_t got = ::read( STDIN_FILENO, bytes.data(), bytes.size() );
     if ( got <= 0 ) {
       return got < 0 and ( errno == EINTR or errno == EAGAIN );
