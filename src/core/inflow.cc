@@ -105,14 +105,19 @@ bool Inflow::urgent_news() const
 void Inflow::prepare_news( Time now, Duration round_trip )
 {
   // The window is to cover twice what is delivered in a round trip: then the sender is held back by the path or by
-  // the program, not by us, and a window that did hold it back doubles every round trip. A program that stopped
-  // reading delivers nothing and gets no more.
+  // the program, not by us. A program that stopped reading delivers nothing and gets no more. What the rate has
+  // grown by counts four times on top: an offer needs a round trip until its bytes arrive, so that twice the rate
+  // alone grows by only 1.4 each round trip and holds down TCP's slow start, which doubles (docs/bench.md has the
+  // series).
   const Duration elapsed = now - rate_since_;
   if ( rate_since_ != Time {} and elapsed >= std::max( round_trip, rate_period_min ) ) {
     const double bytes = static_cast<double>( delivered_ - rate_from_ );
     const double trips
       = static_cast<double>( elapsed.count() ) / static_cast<double>( ( round_trip + turn_allowance ).count() );
-    const double wanted = std::min( 2.0 * bytes / trips, static_cast<double>( limits_.window_max ) );
+    const double per_trip = bytes / trips;
+    const double growth = std::max( per_trip - per_trip_, 0.0 );
+    const double wanted = std::min( 2 * per_trip + 4 * growth, static_cast<double>( limits_.window_max ) );
+    per_trip_ = per_trip;
     window_ = std::max( window_, static_cast<std::size_t>( wanted ) );
     rate_since_ = now;
     rate_from_ = delivered_;

@@ -92,6 +92,7 @@ private:
   Hole hole_ = Hole::none;
   Time rate_since_ {}; // the rate is what was delivered from here
   Position rate_from_;
+  double per_trip_ = 0; // bytes delivered in a round trip, when last looked at
 };
 
 } // namespace holdfast

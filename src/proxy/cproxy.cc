@@ -86,7 +86,7 @@ void Cproxy::link_found( Dialler::Found found )
   const std::string local = found.link->local().text();
   const std::string far = found.link->peer().text();
   if ( found.resumed ) {
-    log_.info( "moved: link from {} to {} after {} ms, {} go on",
+    log_.info( "moved: link from {} to {} after {} ms, carrying {}",
                local,
                far,
                in_ms( found.search ),
@@ -156,7 +156,7 @@ void Cproxy::turn()
   }
   end_.turn( now );
   if ( now >= expiry() ) {
-    log_.warn( "no link for too long (--keep), {} end", end_.how_many_sessions() );
+    log_.warn( "no link for too long (--keep): ending {}", end_.how_many_sessions() );
     end_.reset_all( ResetReason::expired );
     tunnel_lost( ResetReason::expired );
   }

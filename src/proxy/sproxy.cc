@@ -137,7 +137,7 @@ void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission:
     client = std::make_unique<Client>( *this, id );
     log_.info( "{}: new, link from {}", client->name, address );
   } else {
-    log_.info( "{}: resumed, link from {} (was {}), {} go on",
+    log_.info( "{}: resumed, link from {} (was {}), carrying {}",
                client->name,
                address,
                client->last_address,
@@ -168,7 +168,7 @@ void Sproxy::look_after( Client& client, Time now )
       link->drop( "silent for too long" );
     }
     if ( link->ended() ) {
-      log_.info( "{}: link from {} lost: {}; {} wait for another one",
+      log_.info( "{}: link from {} lost: {}; keeping {}",
                  client.name,
                  client.last_address,
                  *link->ended(),
@@ -180,7 +180,7 @@ void Sproxy::look_after( Client& client, Time now )
   if ( end.link() == nullptr ) {
     const Duration away = now - end.detached_since();
     if ( away >= config_.keep ) {
-      log_.info( "{}: detached for too long, {} end", client.name, end.how_many_sessions() );
+      log_.info( "{}: detached for too long: ending {}", client.name, end.how_many_sessions() );
       end_client( client, ResetReason::expired );
     } else if ( end.tunnel().sessions() == 0 and away >= empty_patience ) {
       end_client( client, ResetReason::expired );

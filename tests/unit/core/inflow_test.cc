@@ -226,6 +226,38 @@ TEST( Inflow, APartOfAFrameMayBeKept )
   EXPECT_EQ( sink.read(), stream( 0, C ) );
 }
 
+TEST( Inflow, TheWindowAskedForCoversWhatIsHeldAndWhatThereIsRoomFor )
+{
+  Sink sink { 10 * C, 8 };
+  const std::string bytes = stream( 0, 6 * C );
+  for ( Position from = 0; from < 6 * C; from += C ) { // four fit
+    EXPECT_EQ( sink.data( from, bytes.substr( from, C ) ), std::nullopt );
+  }
+  ASSERT_TRUE( sink.in.hungry() );
+  const std::size_t held = sink.in.held();
+  EXPECT_EQ( held, 4 * C );
+  sink.in.replay_asked(); // another link: it is asked before all was read
+  EXPECT_GE( sink.in.window(), held + C );
+  EXPECT_EQ( sink.read(), bytes.substr( 0, held ) );
+  EXPECT_EQ( sink.data( held, bytes.substr( held, C ) ), std::nullopt );
+  EXPECT_EQ( sink.data( 5 * C + 1, "x" ), Fault::gap );
+
+  Sink empty { 10 * C, 8 };
+  const auto one = empty.pool->take();
+  std::vector<Pool::Index> others;
+  for ( int i = 0; i < 7; ++i ) {
+    others.push_back( empty.pool->take() );
+  }
+  EXPECT_EQ( empty.data( 0, bytes.substr( 0, C ) ), std::nullopt );
+  ASSERT_TRUE( empty.in.hungry() );
+  empty.pool->give( one );
+  for ( const auto chunk : others ) {
+    empty.pool->give( chunk );
+  }
+  empty.in.replay_asked();
+  EXPECT_EQ( empty.in.window(), 4 * C ) << "its share of eight";
+}
+
 // After bytes were let go a smaller window was offered, but that offer was lost with its link, and the peer, which
 // never heard of it, began again from the start with what it was offered first. It was once accused of sending
 // beyond the window then.
@@ -315,7 +347,9 @@ TEST( Inflow, TheWindowGrowsNoFurtherThanAllowed )
 TEST( Inflow, TheWindowOfASlowPathStaysSmall )
 {
   Sink sink { 65536, 64, 0, 16U << 20U };
-  EXPECT_EQ( window_after( sink, 100ms, 100'000, 10s ), 65536U );
+  // 10 kB a round trip. The first bytes look like growth from nothing, which counts for more (up to six times what
+  // a period delivered); after that it stays.
+  EXPECT_LE( window_after( sink, 100ms, 100'000, 10s ), 131072U );
 }
 
 TEST( Inflow, AProgramThatStoppedReadingGetsNoLargerWindow )

@@ -435,6 +435,28 @@ TEST( Tunnel, AnOpenWhoseAnswerWasLostIsSaidAgainAndMakesNoSecondSession )
   expect_a_good_end( pair, app, pair.target() );
 }
 
+TEST( Tunnel, ASessionThatThePeerHasSpokenOfIsResumedAndNotOpenedAgain )
+{
+  for ( const FrameType first : { FrameType::opened, FrameType::ack } ) {
+    Pair pair;
+    pair.acceptor.connects = first == FrameType::opened;
+    pair.connect();
+    Program& app = *pair.open();
+    pair.run();
+    if ( first == FrameType::ack ) {
+      EXPECT_EQ( pair.opener.tunnel.receive( { { .type = FrameType::ack, .session = 1 }, {} } ), std::nullopt );
+    }
+    pair.connect();
+    pair.run();
+    EXPECT_EQ( pair.frames[FrameType::open], 1U );
+    EXPECT_EQ( pair.frames[FrameType::resume], 2U );
+    if ( first == FrameType::ack ) {
+      pair.acceptor.connected( 1 );
+    }
+    expect_a_good_end( pair, app, pair.target() );
+  }
+}
+
 // On the next link the same open overtakes what the acceptor was about to say about the session. The acceptor once
 // took it for an introduction of both and said nothing: then nobody ever told the opener what had been delivered
 // before.
