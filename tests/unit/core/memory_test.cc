@@ -1,0 +1,53 @@
+#include "core/memory.hh"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <set>
+
+namespace holdfast {
+namespace {
+
+TEST( Slots, EachRecordHasOneOwnerAndThenThereIsNone )
+{
+  std::array<SessionRecord, 3> records {};
+  Slots slots { records };
+  std::set<SessionRecord*> taken;
+  for ( int i = 0; i < 3; ++i ) {
+    taken.insert( slots.take() );
+  }
+  EXPECT_EQ( taken.size(), 3U );
+  EXPECT_FALSE( taken.contains( nullptr ) );
+  EXPECT_EQ( slots.used(), 3U );
+  EXPECT_EQ( slots.take(), nullptr );
+  slots.give( *taken.begin() );
+  EXPECT_EQ( slots.used(), 2U );
+  EXPECT_EQ( slots.take(), *taken.begin() );
+  EXPECT_EQ( slots.take(), nullptr );
+}
+
+TEST( Slots, NothingOfAnEarlierSessionIsLeftInARecord )
+{
+  std::array<SessionRecord, 1> records {};
+  records[0].session = 99; // whatever was in the memory before
+  Slots slots { records };
+  for ( int i = 0; i < 2; ++i ) {
+    SessionRecord* const record = slots.take();
+    ASSERT_NE( record, nullptr );
+    EXPECT_EQ( record->session, 0U );
+    EXPECT_EQ( record->delivered, 0U );
+    EXPECT_EQ( record->outflow.kept.first, Pool::none );
+    EXPECT_FALSE( record->outflow.ended );
+    EXPECT_EQ( record->fd, -1 );
+    record->session = 7;
+    record->delivered = 8;
+    record->outflow.kept = { .begin = 1, .end = 2, .first = 3, .chunks = 4 };
+    record->outflow.ended = true;
+    record->fd = 5;
+    slots.give( record );
+    EXPECT_EQ( records[0].session, 0U ) << "a free slot says so";
+  }
+}
+
+} // namespace
+} // namespace holdfast
