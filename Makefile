@@ -38,7 +38,7 @@ report: docs/report.pdf ## docs/report.pdf from docs/report.md
 
 docs/report.pdf: docs/report.md docs/report.css $(wildcard docs/figures/*)
 	@scripts/deps.sh report
-	cd docs && pandoc report.md --from markdown --to html5 --standalone --css report.css \
+	cd docs && pandoc report.md --from markdown --to html5 --standalone --metadata pagetitle="Mobile TCP Proxy" --css report.css \
 	  --pdf-engine weasyprint --output report.pdf
 
 install: release ## install under PREFIX (default /usr/local); DESTDIR is honoured
