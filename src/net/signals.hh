@@ -9,6 +9,8 @@ class Signals : public Watcher
 {
 public:
   explicit Signals( Loop& loop );
+  Signals( const Signals& ) = delete;
+  Signals& operator=( const Signals& ) = delete;
   ~Signals() override;
 
   // How many times we were asked to stop.
