@@ -34,10 +34,17 @@ public:
   [[nodiscard]] Index free() const { return static_cast<Index>( next_.size() ) - used_; }
   [[nodiscard]] Index used() const { return used_; }
 
-  // How many more chunks somebody may take who holds `held` already: what is free is shared by letting nobody hold
-  // more than remains ("dynamic thresholds", Choudhury and Hahne, IEEE/ACM ToN 6(2), 1998). So n greedy holders
-  // leave one part in n + 1 to newcomers, and a newcomer always gets a chunk while there is one.
-  [[nodiscard]] Index share( Index held ) const { return free() > held ? ( free() - held + 1 ) / 2 : 0; }
+  // How many more chunks somebody may take who holds `held` already. What is free is shared by letting nobody hold
+  // more than remains ("dynamic thresholds", Choudhury and Hahne, IEEE/ACM ToN 6(2), 1998). Holders that come one
+  // after another and never give anything back would still take it all in the end, half of the rest each, so the
+  // last eighth is kept for those who hold nothing: they always get one chunk while there is one.
+  [[nodiscard]] Index share( Index held ) const
+  {
+    const Index reserve = static_cast<Index>( next_.size() / 8 );
+    const Index shared = free() > reserve ? free() - reserve : 0;
+    const Index more = shared > held ? ( shared - held + 1 ) / 2 : 0;
+    return held == 0 and free() > 0 and more == 0 ? 1 : more;
+  }
 
   [[nodiscard]] std::span<std::byte> bytes( Index chunk ) const
   {

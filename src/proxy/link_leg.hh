@@ -61,8 +61,8 @@ public:
   void drop( std::string reason );
   [[nodiscard]] const std::optional<std::string>& ended() const { return ended_; }
 
-  // Closes the socket of a link that is dead or replaced, with a reset: the kernel would go on for minutes sending bytes
-  // to an address that is gone, for which nobody waits any more. Nothing may be called afterwards.
+  // Closes the socket of a link that is dead or replaced, with a reset: the kernel would go on for minutes sending
+  // bytes to an address that is gone, for which nobody waits any more. Nothing may be called afterwards.
   void break_off();
 
   // A frame outside of any batch: a greeting, a farewell. Goes out with the next transmit().

@@ -524,8 +524,8 @@ def its_resume(server, link, hello, app, session):
     assert again.nonce != hello.nonce
     server.accept(other, again)
     other.say("resume", session, 0, 2, payload=u64(2))
-    other.say("data", session, 0, 2, payload=b"ok, more")
     other.expect("resume", session=session, sequence=2, acknowledgement=2, payload=u64(2))
+    other.say("data", session, 0, 2, payload=b"ok, more")  # not earlier: its resume would tell of it
     other.expect("data", session=session, sequence=2, payload=b"lost")
     read(app, b", more")
     assert link.is_dropped()

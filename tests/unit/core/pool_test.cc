@@ -53,9 +53,9 @@ TEST( Pool, ChunksNeverTakenAreTouchedLast )
 TEST( Pool, NobodyHoldsMoreThanRemains )
 {
   TestPool pool { 100 };
-  EXPECT_EQ( pool->share( 0 ), 50U );
-  EXPECT_EQ( pool->share( 98 ), 1U );
-  EXPECT_EQ( pool->share( 100 ), 0U );
+  EXPECT_EQ( pool->share( 0 ), 44U ); // half of what is not reserved: an eighth, 12, is
+  EXPECT_EQ( pool->share( 86 ), 1U );
+  EXPECT_EQ( pool->share( 88 ), 0U );
   EXPECT_EQ( pool->share( 1000 ), 0U );
 }
 
@@ -75,10 +75,27 @@ TEST( Pool, GreedyHoldersLeaveAPartToNewcomers )
         }
       }
     }
-    const double part = 100.0 / static_cast<double>( holders + 1 );
+    const double part = 12 + 88.0 / static_cast<double>( holders + 1 );
     EXPECT_NEAR( pool->free(), part, 3.0 ) << holders << " greedy holders";
     EXPECT_GT( pool->share( 0 ), 0U );
   }
+}
+
+// Once: each that came took half of the rest and kept it, and after a dozen there was nothing left for anybody.
+TEST( Pool, ThoseWhoComeOneAfterAnotherAndKeepAllLeaveAChunkForEachNewcomer )
+{
+  TestPool pool { 1000 };
+  for ( int holder = 0; holder < 50; ++holder ) {
+    for ( Pool::Index mine = 0; pool->share( mine ) > 0; ++mine ) {
+      ASSERT_NE( pool->take(), Pool::none );
+    }
+  }
+  int newcomers = 0;
+  while ( pool->share( 0 ) > 0 ) {
+    ASSERT_NE( pool->take(), Pool::none );
+    ++newcomers;
+  }
+  EXPECT_GE( newcomers, 80 );
 }
 
 TEST( Pool, ANewcomerGetsTheLastChunk )
