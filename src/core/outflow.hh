@@ -69,7 +69,6 @@ public:
   [[nodiscard]] Verdict replay_from( Position next, Position delivered, std::size_t window );
 
   [[nodiscard]] Position acknowledged() const { return kept_.begin() + ( end_acknowledged_ ? 1 : 0 ); }
-  [[nodiscard]] Position sent_most() const { return sent_most_; }
   [[nodiscard]] bool finished() const { return end_acknowledged_; }
   [[nodiscard]] std::size_t retained() const { return kept_.size(); }
   // The session was broken off: nobody will ask for these bytes again.

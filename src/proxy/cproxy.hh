@@ -29,7 +29,6 @@ public:
   [[nodiscard]] bool stopped() const;
 
   void frame_arrived( LinkLeg& link, const Frame& frame ) override;
-  void link_changed( LinkLeg& /*link*/ ) override {} // the link is looked after every turn
 
 private:
   void app_arrived( Fd socket, const Address& peer );

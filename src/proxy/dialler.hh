@@ -64,7 +64,6 @@ public:
   [[nodiscard]] Time deadline() const;
 
   void frame_arrived( LinkLeg& link, const Frame& frame ) override;
-  void link_changed( LinkLeg& /*link*/ ) override {} // candidates are looked after every turn
 
 private:
   // A link on its way to become the tunnel's.

@@ -51,7 +51,6 @@ void LinkLeg::drop( std::string reason )
 {
   if ( not ended_ ) {
     ended_ = std::move( reason );
-    owner_->link_changed( *this );
   }
 }
 
@@ -84,7 +83,6 @@ void LinkLeg::ready( std::uint32_t events )
   }
   if ( ( events & EPOLLOUT ) != 0 ) {
     writable_ = true;
-    owner_->link_changed( *this );
   }
   if ( ( events & ( EPOLLIN | EPOLLERR | EPOLLHUP ) ) != 0 ) {
     read_in();
@@ -107,7 +105,6 @@ void LinkLeg::finish_connecting()
   connecting_ = false;
   peer_ = peer_address( socket_.get() );
   pulse_.heard( loop_.now() );
-  owner_->link_changed( *this );
 }
 
 void LinkLeg::read_in()
@@ -121,7 +118,6 @@ void LinkLeg::read_in()
       case Transfer::Kind::failed: drop( error_text( got.error ) ); return;
     }
     pulse_.heard( loop_.now() );
-    heard_anything_ = true;
     reader_.feed( scratch_.first( got.count ) );
     while ( const auto frame = reader_.next() ) {
       if ( frame->header.type == FrameType::heartbeat ) {

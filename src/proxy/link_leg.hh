@@ -15,7 +15,8 @@ namespace holdfast {
 
 class LinkLeg;
 
-// Who is told what arrives on a link.
+// Who is told what arrives on a link. What else happens to it (connected, ended, writable) its owner sees when it
+// looks after its links, which it does every turn.
 class LinkOwner
 {
 public:
@@ -26,8 +27,6 @@ public:
 
   // A whole frame other than a heartbeat. May drop() the link, must not destroy it.
   virtual void frame_arrived( LinkLeg& link, const Frame& frame ) = 0;
-  // Something about the link changed (connected, dropped, writable): it must be looked at in this turn.
-  virtual void link_changed( LinkLeg& link ) = 0;
 };
 
 // One link's socket: connects, reads frames, writes frames, beats. Reads as soon as the loop reports bytes, so that
@@ -55,7 +54,6 @@ public:
   [[nodiscard]] const Address& peer() const { return peer_; }
   [[nodiscard]] Address local() const { return local_address( socket_.get() ); }
   Pulse& pulse() { return pulse_; }
-  [[nodiscard]] bool heard_anything() const { return heard_anything_; }
 
   // Ends the link, for this reason; the first reason counts.
   void drop( std::string reason );
@@ -94,7 +92,6 @@ private:
   Address peer_ {};
   std::vector<std::byte> rest_ {};
   bool writable_ = true;
-  bool heard_anything_ = false;
   std::optional<std::string> ended_ {};
 };
 

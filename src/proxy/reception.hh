@@ -40,7 +40,6 @@ public:
   [[nodiscard]] Time deadline() const;
 
   void frame_arrived( LinkLeg& link, const Frame& frame ) override;
-  void link_changed( LinkLeg& /*link*/ ) override {} // strangers are looked after every turn
 
 private:
   struct Stranger

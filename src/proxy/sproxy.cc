@@ -62,7 +62,6 @@ struct Sproxy::Client : LinkOwner
       link.drop( std::string { describe( *fault ) } );
     }
   }
-  void link_changed( LinkLeg& /*link*/ ) override {} // clients are looked after every turn
 };
 
 Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Log& log )

@@ -41,7 +41,6 @@ public:
 
   // -- sessions ---------------------------------------------------------------------------------------------------
   void add_leg( Session& session, Fd socket, std::string program );
-  [[nodiscard]] bool has_leg( const Session& session ) const { return legs_.contains( session.id() ); }
   // Ends a session from our side: the peer is told the reason, the local program sees a reset.
   void reset( Session& session, ResetReason reason, const std::string& detail = {} );
   void reset_all( ResetReason reason );
