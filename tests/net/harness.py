@@ -359,6 +359,10 @@ class World:
     def during(self, seconds, why):
         """Lets so much time pass because the story says so (an outage of 2 s), not to wait for something."""
         self.say(f"{why} ({seconds:g} s)")
+        self.during_quietly(seconds)
+
+    def during_quietly(self, seconds):
+        """The same without a word, for the many small steps of a story."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self.turn(min(left, 0.05))
@@ -373,6 +377,11 @@ class World:
         if not truth:
             raise Failure(f"NOT TRUE: {claim}")
         self.say(f"true: {claim}")
+
+    def check_quietly(self, truth, claim):
+        """The same without a word when true, for claims that are made many times."""
+        if not truth:
+            raise Failure(f"NOT TRUE: {claim}")
 
     def same(self, left, right, claim):
         if left != right:
