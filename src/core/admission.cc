@@ -2,6 +2,15 @@
 
 namespace holdfast {
 
+Admission::Admission( const Crypto& crypto, Config config, Slots<TunnelRecord>& slots )
+  : crypto_( crypto ), config_( config ), slots_( slots )
+{
+  slots.for_each( [this]( TunnelRecord& record ) {
+    tunnels_[record.id] = &record;
+    by_instance_[record.instance] = record.id;
+  } );
+}
+
 Admission::Decision Admission::decide( const Hello& hello, const Digest& binding )
 {
   Decision decision;
@@ -16,48 +25,59 @@ Admission::Decision Admission::decide( const Hello& hello, const Digest& binding
     return decision;
   }
   if ( hello.purpose == Purpose::resume ) {
-    welcome.answer = resume( hello, binding, welcome );
+    resume( hello, binding, decision );
     return decision;
   }
 
-  const auto earlier = by_instance_.find( hello.instance );
-  if ( earlier == by_instance_.end() and tunnels_.size() >= config_.tunnels_max ) {
-    welcome.answer = Answer::later;
-    welcome.retry_after = config_.retry_after;
-    return decision;
-  }
-  if ( earlier != by_instance_.end() ) {
-    const Ticket& ticket = tunnels_.at( earlier->second );
-    if ( ticket.run == hello.run and hello.attempt <= ticket.attempt ) {
+  if ( const auto earlier = by_instance_.find( hello.instance ); earlier != by_instance_.end() ) {
+    const TunnelRecord& known = *tunnels_.at( earlier->second );
+    if ( known.run == hello.run and hello.attempt <= known.attempt ) {
       welcome.answer = Answer::overtaken;
       return decision;
     }
     decision.superseded = earlier->second;
     forget( *decision.superseded );
   }
+  decision.record = slots_.take();
+  if ( decision.record == nullptr ) {
+    welcome.answer = Answer::later;
+    welcome.retry_after = config_.retry_after;
+    return decision;
+  }
   welcome.answer = Answer::made;
   crypto_.random( welcome.tunnel );
-  tunnels_[welcome.tunnel]
-    = { hello.instance, hello.run, make_secret( crypto_, binding, hello, welcome ), hello.attempt };
+  TunnelRecord& record = *decision.record;
+  record.instance = hello.instance;
+  record.run = hello.run;
+  record.id = welcome.tunnel;
+  record.secret = make_secret( crypto_, binding, hello, welcome );
+  record.attempt = hello.attempt;
+  record.agreed = 1;
+  record.used = 1; // last: from now on the slot is not free
+  tunnels_[welcome.tunnel] = &record;
   by_instance_[hello.instance] = welcome.tunnel;
   return decision;
 }
 
-Answer Admission::resume( const Hello& hello, const Digest& binding, Welcome& welcome )
+void Admission::resume( const Hello& hello, const Digest& binding, Decision& decision )
 {
+  Welcome& welcome = decision.welcome;
   const auto found = tunnels_.find( hello.tunnel );
-  const Digest secret = found == tunnels_.end() ? Digest {} : found->second.secret;
+  const Digest secret = found == tunnels_.end() ? Digest {} : found->second->secret;
   const bool proved = same( hello.proof, prove_hello( crypto_, secret, binding, hello ) );
   if ( found == tunnels_.end() or not proved ) {
-    return Answer::gone;
+    welcome.answer = Answer::gone;
+    return;
   }
-  if ( hello.attempt <= found->second.attempt ) {
-    return Answer::overtaken; // said only to those who could prove it, so that strangers learn nothing
+  if ( hello.attempt <= found->second->attempt ) {
+    welcome.answer = Answer::overtaken; // said only to those who could prove it, so that strangers learn nothing
+    return;
   }
-  found->second.attempt = hello.attempt;
+  decision.record = found->second;
+  decision.record->attempt = hello.attempt;
+  welcome.answer = Answer::resumed;
   welcome.tunnel = hello.tunnel;
   welcome.proof = prove_welcome( crypto_, secret, binding, hello, welcome );
-  return Answer::resumed;
 }
 
 void Admission::forget( const Id& tunnel )
@@ -66,10 +86,11 @@ void Admission::forget( const Id& tunnel )
   if ( found == tunnels_.end() ) {
     return;
   }
-  const auto named = by_instance_.find( found->second.instance );
+  const auto named = by_instance_.find( found->second->instance );
   if ( named != by_instance_.end() and named->second == tunnel ) {
     by_instance_.erase( named );
   }
+  found->second->agreed = 0;
   tunnels_.erase( found );
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/initiation.hh"
+#include "core/memory.hh"
 
 #include <cstddef>
 #include <map>
@@ -10,43 +11,41 @@ namespace holdfast {
 
 // What sproxy knows of its tunnels and how it answers a link that introduces itself. Nothing changes before the
 // claim is proved; unknown, expired and not proved get the same answer, at the same cost.
+//
+// What it knows is in the tunnels' records, which may outlive us. It takes a slot for each tunnel it makes; the
+// caller gives it back when nothing refers to the record any more, which may be later than forget(). When all slots
+// are taken the answer is later.
 class Admission
 {
 public:
   struct Config
   {
-    Duration beat {};            // our heartbeat interval
-    std::uint32_t window = 0;    // our sessions' first receive window
-    std::size_t tunnels_max = 0; // beyond them: later
-    Duration retry_after {};     // what later says
+    Duration beat {};         // our heartbeat interval
+    std::uint32_t window = 0; // our sessions' first receive window
+    Duration retry_after {};  // what later says
   };
 
-  Admission( const Crypto& crypto, Config config ) : crypto_( crypto ), config_( config ) {}
+  // Knows the tunnels in the slots that are taken already.
+  Admission( const Crypto& crypto, Config config, Slots<TunnelRecord>& slots );
 
   struct Decision
   {
     Welcome welcome {};              // to be sent in any case; only made and resumed keep the link
-    std::optional<Id> superseded {}; // the tunnel this instance had before: end it, and forget() it
+    std::optional<Id> superseded {}; // the tunnel this instance had before: forgotten already, end it
+    TunnelRecord* record = nullptr;  // of the tunnel made or resumed
   };
   [[nodiscard]] Decision decide( const Hello& hello, const Digest& binding );
 
-  void forget( const Id& tunnel ); // unknown from now on
+  void forget( const Id& tunnel ); // unknown from now on, and after a crash as well
   [[nodiscard]] std::size_t tunnels() const { return tunnels_.size(); }
 
 private:
-  struct Ticket
-  {
-    Id instance;
-    std::uint64_t run;
-    Digest secret;
-    std::uint64_t attempt; // the highest proved
-  };
-
-  [[nodiscard]] Answer resume( const Hello& hello, const Digest& binding, Welcome& welcome );
+  void resume( const Hello& hello, const Digest& binding, Decision& decision );
 
   const Crypto& crypto_;
   Config config_;
-  std::map<Id, Ticket> tunnels_ {};
+  Slots<TunnelRecord>& slots_;
+  std::map<Id, TunnelRecord*> tunnels_ {};
   std::map<Id, Id> by_instance_ {}; // instance to tunnel
 };
 

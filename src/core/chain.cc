@@ -5,6 +5,20 @@
 
 namespace holdfast {
 
+void Chain::adopt( std::span<const Pool::Index> chunks )
+{
+  assert( first_ == Pool::none and chunks.size() == record_.chunks_needed() );
+  for ( const Pool::Index chunk : chunks ) {
+    if ( tail_ == Pool::none ) {
+      first_ = chunk;
+    } else {
+      pool_.set_next( tail_, chunk );
+    }
+    tail_ = chunk;
+    ++chunks_;
+  }
+}
+
 std::size_t Chain::space( std::size_t most, std::span<std::span<std::byte>> slices )
 {
   commit( 0 ); // spare chunks of an earlier call
@@ -19,18 +33,20 @@ std::size_t Chain::space( std::size_t most, std::span<std::span<std::byte>> slic
   }
 
   Pool::Index last = tail_;
-  Pool::Index allowed = pool_.share( record_.chunks );
+  Pool::Index allowed = pool_.share( chunks_ );
   while ( asked < most and filled < slices.size() and allowed-- > 0 ) {
-    const Pool::Index chunk = pool_.take();
+    // Past the bytes there are, or the start of the next chunk, if they end with theirs.
+    const Pool::Index chunk
+      = pool_.take( { .number = ( record_.end + asked ) / Pool::chunk_size, .owner = owner_ } );
     if ( chunk == Pool::none ) {
       break;
     }
     if ( last == Pool::none ) {
-      record_.first = chunk;
+      first_ = chunk;
     } else {
       pool_.set_next( last, chunk );
     }
-    ++record_.chunks;
+    ++chunks_;
     // Only the first chunk of an empty chain begins in its middle.
     const auto all = pool_.bytes( chunk ).subspan( last == Pool::none ? offset( record_.end ) : 0 );
     slices[filled] = all.first( std::min( all.size(), most - asked ) );
@@ -46,7 +62,7 @@ void Chain::commit( std::size_t count )
   while ( left > 0 ) {
     // The chunk that takes the next byte: the tail, unless it is full (or there is none yet).
     if ( tail_ == Pool::none ) {
-      tail_ = record_.first;
+      tail_ = first_;
     } else if ( offset( record_.end ) == 0 ) {
       tail_ = pool_.next( tail_ );
     }
@@ -66,7 +82,7 @@ std::span<const std::byte> Chain::read( Position at, Cursor& cursor ) const
   }
   const Position start = at - offset( at );
   if ( at == record_.begin ) {
-    cursor.chunk = record_.first;
+    cursor.chunk = first_;
   } else if ( cursor.chunk == Pool::none
               or ( cursor.start != start and cursor.start + Pool::chunk_size != start ) ) {
     cursor.chunk = chunk_with( at );
@@ -97,25 +113,25 @@ void Chain::forget( Position to )
     return;
   }
   Position kept_from = record_.begin - offset( record_.begin ); // first position of the first chunk
+  record_.begin = to;
   for ( ; to - kept_from >= Pool::chunk_size; kept_from += Pool::chunk_size ) {
-    const Pool::Index gone = record_.first;
-    record_.first = pool_.next( gone );
-    --record_.chunks;
+    const Pool::Index gone = first_;
+    first_ = pool_.next( gone );
+    --chunks_;
     pool_.give( gone );
   }
-  record_.begin = to;
 }
 
 void Chain::restart( Position at )
 {
-  clear();
   record_.begin = at;
   record_.end = at;
+  clear();
 }
 
 Pool::Index Chain::chunk_with( Position at ) const
 {
-  Pool::Index chunk = record_.first;
+  Pool::Index chunk = first_;
   Position start = record_.begin - offset( record_.begin );
   for ( ; at - start >= Pool::chunk_size; start += Pool::chunk_size ) {
     chunk = pool_.next( chunk );
@@ -125,16 +141,16 @@ Pool::Index Chain::chunk_with( Position at ) const
 
 void Chain::give_all_after( Pool::Index last )
 {
-  Pool::Index chunk = last == Pool::none ? record_.first : pool_.next( last );
+  Pool::Index chunk = last == Pool::none ? first_ : pool_.next( last );
   if ( last == Pool::none ) {
-    record_.first = Pool::none;
+    first_ = Pool::none;
   } else {
     pool_.set_next( last, Pool::none );
   }
   while ( chunk != Pool::none ) {
     const Pool::Index next = pool_.next( chunk );
     pool_.give( chunk );
-    --record_.chunks;
+    --chunks_;
     chunk = next;
   }
 }
@@ -143,7 +159,7 @@ void Chain::clear()
 {
   tail_ = Pool::none;
   give_all_after( Pool::none );
-  assert( record_.chunks == 0 );
+  assert( chunks_ == 0 );
 }
 
 } // namespace holdfast

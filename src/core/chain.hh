@@ -9,13 +9,19 @@
 
 namespace holdfast {
 
-// What must be known about a chain to find its bytes again: plain data that may live in memory which outlives us.
+// What must be known about a chain to find its bytes again, together with the labels of its chunks: plain data that
+// may live in memory which outlives us. Each of the two changes in one store, after what it speaks of is there
+// (`end`) and before it goes (`begin`), so the record is true at every instant.
 struct ChainRecord
 {
-  Position begin = 0;             // of the first byte kept
-  Position end = 0;               // one past the last byte kept
-  Pool::Index first = Pool::none; // chunk that holds `begin`; the chain follows Pool::next to none
-  Pool::Index chunks = 0;         // how many, spare ones at the end included
+  Position begin = 0; // of the first byte kept
+  Position end = 0;   // one past the last byte kept
+
+  // How many chunks hold [begin, end).
+  [[nodiscard]] std::uint64_t chunks_needed() const
+  {
+    return begin == end ? 0 : ( end - 1 ) / Pool::chunk_size - begin / Pool::chunk_size + 1;
+  }
 };
 
 // The live window [begin, end) of an endless byte stream, kept in chunks of a pool. A chunk always holds the
@@ -41,15 +47,21 @@ public:
     Position start = 0; // of the chunk's first byte
   };
 
-  Chain( Pool& pool, ChainRecord& record ) : pool_( pool ), record_( record ) {}
+  // `owner` stands on the labels of its chunks; 0: this chain need not be found again. A record that is not empty
+  // needs adopt() next.
+  Chain( Pool& pool, ChainRecord& record, std::uint32_t owner = 0 )
+    : pool_( pool ), record_( record ), owner_( owner )
+  {}
   ~Chain() { clear(); }
   Chain( const Chain& ) = delete;
   Chain& operator=( const Chain& ) = delete;
+  // The chunks that hold [begin, end), in this order, found again by their labels: exactly chunks_needed().
+  void adopt( std::span<const Pool::Index> chunks );
 
   [[nodiscard]] Position begin() const { return record_.begin; }
   [[nodiscard]] Position end() const { return record_.end; }
   [[nodiscard]] std::size_t size() const { return static_cast<std::size_t>( record_.end - record_.begin ); }
-  [[nodiscard]] Pool::Index chunks() const { return record_.chunks; }
+  [[nodiscard]] Pool::Index chunks() const { return chunks_; } // held, spare ones included
 
   // Space for up to `most` bytes beyond `end`, taken from the pool as far as its share() allows, into at most
   // slices.size() slices. Returns how many slices are filled. Valid until the next call that changes the chain.
@@ -75,7 +87,10 @@ private:
 
   Pool& pool_;
   ChainRecord& record_;
-  Pool::Index tail_ = Pool::none; // the chunk that holds end - 1, or none when there are no bytes
+  std::uint32_t owner_;
+  Pool::Index first_ = Pool::none; // the chunk that holds `begin`; the chain follows Pool::next to none
+  Pool::Index tail_ = Pool::none;  // the chunk that holds end - 1, or none when there are no bytes
+  Pool::Index chunks_ = 0;         // how many, spare ones at the end included
 };
 
 } // namespace holdfast

@@ -2,26 +2,36 @@
 
 namespace holdfast {
 
+Claim::Claim( const Crypto& crypto, Config config, TunnelRecord& record )
+  : crypto_( crypto ), config_( config ), record_( record )
+{
+  if ( is_free( record ) ) {
+    record.instance = config.instance;
+    record.run = config.run;
+    record.used = 1;
+  }
+}
+
 Hello Claim::hello( const Digest& binding )
 {
   Hello hello;
   hello.beat = config_.beat;
   hello.window = config_.window;
-  hello.instance = config_.instance;
-  hello.run = config_.run;
-  hello.attempt = ++attempts_;
+  hello.instance = record_.instance;
+  hello.run = record_.run;
+  hello.attempt = ++record_.attempts;
   crypto_.random( hello.nonce );
-  if ( tunnel_ ) {
+  if ( has_tunnel() ) {
     hello.purpose = Purpose::resume;
-    hello.tunnel = tunnel_->id;
-    hello.proof = prove_hello( crypto_, tunnel_->secret, binding, hello );
+    hello.tunnel = record_.id;
+    hello.proof = prove_hello( crypto_, record_.secret, binding, hello );
   }
   return hello;
 }
 
 Claim::Outcome Claim::answered( const Hello& hello, const Welcome& welcome, const Digest& binding )
 {
-  const bool about_this_tunnel = tunnel_ and hello.purpose == Purpose::resume and hello.tunnel == tunnel_->id;
+  const bool about_this_tunnel = has_tunnel() and hello.purpose == Purpose::resume and hello.tunnel == record_.id;
   const bool accepted = welcome.answer == Answer::made or welcome.answer == Answer::resumed;
   if ( accepted and welcome.version != protocol_version ) {
     return Outcome::refused;
@@ -31,24 +41,28 @@ Claim::Outcome Claim::answered( const Hello& hello, const Welcome& welcome, cons
       if ( hello.purpose != Purpose::new_tunnel or welcome.attempt != hello.attempt ) {
         return Outcome::false_proof;
       }
-      if ( tunnel_ and hello.attempt < tunnel_->attempt ) {
+      if ( has_tunnel() and hello.attempt < record_.attempt ) {
         return Outcome::obsolete; // two links asked for a new tunnel; the later one has it, and sproxy ended this
                                   // one
       }
-      tunnel_ = Tunnel { welcome.tunnel, make_secret( crypto_, binding, hello, welcome ), hello.attempt };
+      record_.agreed = 0; // not while the three change
+      record_.id = welcome.tunnel;
+      record_.secret = make_secret( crypto_, binding, hello, welcome );
+      record_.attempt = hello.attempt;
+      record_.agreed = 1;
       return Outcome::made;
     case Answer::resumed:
       if ( not about_this_tunnel ) {
         return Outcome::obsolete;
       }
       if ( welcome.attempt != hello.attempt
-           or not same( welcome.proof, prove_welcome( crypto_, tunnel_->secret, binding, hello, welcome ) ) ) {
+           or not same( welcome.proof, prove_welcome( crypto_, record_.secret, binding, hello, welcome ) ) ) {
         return Outcome::false_proof;
       }
-      if ( hello.attempt < tunnel_->attempt ) {
+      if ( hello.attempt < record_.attempt ) {
         return Outcome::obsolete;
       }
-      tunnel_->attempt = hello.attempt;
+      record_.attempt = hello.attempt;
       return Outcome::resumed;
     case Answer::gone:
       if ( not about_this_tunnel ) {

@@ -1,25 +1,27 @@
 #pragma once
 
 #include "core/initiation.hh"
+#include "core/memory.hh"
 
 #include <cstdint>
-#include <optional>
 
 namespace holdfast {
 
-// What cproxy knows of its tunnel and how it claims it on a new link: makes the hellos, judges the welcomes.
+// What cproxy knows of its tunnel and how it claims it on a new link: makes the hellos, judges the welcomes. All of
+// it is in the tunnel's record, the caller's, so that it outlives us.
 class Claim
 {
 public:
   struct Config
   {
     Id instance {};           // of this client, the same after it was restarted from nothing
-    std::uint64_t run = 0;    // another one each time it starts
+    std::uint64_t run = 0;    // another one each time it starts from nothing
     Duration beat {};         // our heartbeat interval
     std::uint32_t window = 0; // our sessions' first receive window
   };
 
-  Claim( const Crypto& crypto, Config config ) : crypto_( crypto ), config_( config ) {}
+  // A fresh record is told who we are; in one that an earlier process left, that stays as it is.
+  Claim( const Crypto& crypto, Config config, TunnelRecord& record );
 
   // The hello for one link: resumes the tunnel if there is one. Attempts are numbered in the order of these calls.
   // While a hello for a new tunnel is unanswered no other one may be sent: sproxy would make two tunnels and end
@@ -39,22 +41,14 @@ public:
   // What the welcome, answering that hello on a link with that binding, means.
   [[nodiscard]] Outcome answered( const Hello& hello, const Welcome& welcome, const Digest& binding );
 
-  [[nodiscard]] bool has_tunnel() const { return tunnel_.has_value(); }
+  [[nodiscard]] bool has_tunnel() const { return record_.agreed != 0; }
   // The tunnel is over.
-  void forget() { tunnel_.reset(); }
+  void forget() { record_.agreed = 0; }
 
 private:
-  struct Tunnel
-  {
-    Id id;
-    Digest secret;
-    std::uint64_t attempt; // of the link that carries it
-  };
-
   const Crypto& crypto_;
   Config config_;
-  std::uint64_t attempts_ = 0;
-  std::optional<Tunnel> tunnel_ {};
+  TunnelRecord& record_;
 };
 
 } // namespace holdfast

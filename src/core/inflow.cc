@@ -17,18 +17,21 @@ constexpr std::size_t slices_max = 4;      // a data frame touches two chunks; t
 
 } // namespace
 
-Inflow::Inflow( Pool& pool, Position& delivered, Limits limits )
+Inflow::Inflow( Pool& pool, InflowRecord& record, Limits limits )
   : pool_( pool )
-  , delivered_( delivered )
+  , record_( record )
   , limits_( limits )
-  , held_( pool, record_ )
-  , limit_( delivered + std::min( limits.window_initial, limits.window_max ) )
+  , held_( pool, held_record_ )
+  , limit_( record.delivered + std::min( limits.window_initial, limits.window_max ) )
   , offered_most_( limit_ )
   , window_( std::min( limits.window_initial, limits.window_max ) )
-  , told_( delivered )
-  , rate_from_( delivered )
+  , told_( delivered() )
+  , rate_from_( record.delivered )
 {
-  held_.restart( delivered );
+  held_.restart( record.delivered );
+  if ( finished() ) {
+    end_ = record.delivered;
+  }
 }
 
 Verdict Inflow::place( Position at, std::span<const std::byte> bytes )
@@ -87,19 +90,19 @@ void Inflow::consume( std::size_t count, Time now )
   if ( rate_since_ == Time {} ) {
     rate_since_ = now;
   }
-  delivered_ += count;
-  held_.forget( delivered_ );
+  record_.delivered += count;
+  held_.forget( record_.delivered );
 }
 
 void Inflow::consume_end()
 {
   assert( end_due() );
-  end_delivered_ = true;
+  record_.end_delivered = 1;
 }
 
 bool Inflow::urgent_news() const
 {
-  return news() and ( end_delivered_ or delivered_ - told_ >= window_ / 4 );
+  return news() and ( finished() or record_.delivered - told_ >= window_ / 4 );
 }
 
 void Inflow::prepare_news( Time now, Duration round_trip )
@@ -111,7 +114,7 @@ void Inflow::prepare_news( Time now, Duration round_trip )
   // series).
   const Duration elapsed = now - rate_since_;
   if ( rate_since_ != Time {} and elapsed >= std::max( round_trip, rate_period_min ) ) {
-    const double bytes = static_cast<double>( delivered_ - rate_from_ );
+    const double bytes = static_cast<double>( record_.delivered - rate_from_ );
     const double trips
       = static_cast<double>( elapsed.count() ) / static_cast<double>( ( round_trip + turn_allowance ).count() );
     const double per_trip = bytes / trips;
@@ -120,9 +123,9 @@ void Inflow::prepare_news( Time now, Duration round_trip )
     per_trip_ = per_trip;
     window_ = std::max( window_, static_cast<std::size_t>( wanted ) );
     rate_since_ = now;
-    rate_from_ = delivered_;
+    rate_from_ = record_.delivered;
   }
-  limit_ = std::max( limit_, delivered_ + window_ );
+  limit_ = std::max( limit_, record_.delivered + window_ );
   offered_most_ = std::max( offered_most_, limit_ );
 }
 
@@ -137,11 +140,11 @@ void Inflow::replay_asked()
     hole_ = Hole::asked;
     // Offer no more than there is room for now; it grows again with the rate.
     const std::size_t room
-      = std::size_t { pool_.share( held_.size() == 0 ? 0 : record_.chunks ) } * Pool::chunk_size;
+      = std::size_t { pool_.share( held_.size() == 0 ? 0 : held_.chunks() ) } * Pool::chunk_size;
     window_ = std::max( held_.size() + std::min( std::max( room, Pool::chunk_size ), limits_.window_initial ),
                         Pool::chunk_size );
     window_ = std::min( window_, limits_.window_max );
-    limit_ = std::max( delivered_ + window_, held_.end() );
+    limit_ = std::max( record_.delivered + window_, held_.end() );
     offered_most_ = std::max( offered_most_, limit_ );
   }
 }

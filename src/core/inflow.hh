@@ -11,6 +11,13 @@
 
 namespace holdfast {
 
+// The part of an inflow that must survive us; plain data in memory which may outlive the process.
+struct InflowRecord
+{
+  Position delivered = 0;         // bytes written into the local socket
+  std::uint8_t end_delivered = 0; // 0 or 1: it was told that the stream ends there
+};
+
 // The peer's bytes on their way to the local socket, and how many more we take. One stream, seen from its sink:
 //
 //   0 ........ delivered ........ received ........ limit
@@ -30,8 +37,7 @@ public:
     std::size_t window_max = 0;
   };
 
-  // `delivered` is the one position that must survive us; it lives in memory which may outlive the process.
-  Inflow( Pool& pool, Position& delivered, Limits limits );
+  Inflow( Pool& pool, InflowRecord& record, Limits limits );
 
   // -- from the link ----------------------------------------------------------------------------------------------
   [[nodiscard]] Verdict place( Position at, std::span<const std::byte> bytes );
@@ -44,14 +50,14 @@ public:
     return held_.peek( slices );
   }
   void consume( std::size_t count, Time now ); // written into the local socket
-  [[nodiscard]] bool end_due() const { return end_ and held_.size() == 0 and not end_delivered_; }
+  [[nodiscard]] bool end_due() const { return end_ and held_.size() == 0 and not finished(); }
   void consume_end();
 
   // -- to the peer ------------------------------------------------------------------------------------------------
-  [[nodiscard]] Position delivered() const { return delivered_ + ( end_delivered_ ? 1 : 0 ); }
+  [[nodiscard]] Position delivered() const { return record_.delivered + record_.end_delivered; }
   // What we have and need not be sent again.
   [[nodiscard]] Position next() const { return held_.end() + ( end_ ? 1 : 0 ); }
-  [[nodiscard]] std::size_t window() const { return static_cast<std::size_t>( limit_ - delivered_ ); }
+  [[nodiscard]] std::size_t window() const { return static_cast<std::size_t>( limit_ - record_.delivered ); }
   // Something worth a frame of its own has been delivered since the last told(): the sooner half of a window
   // counts.
   [[nodiscard]] bool news() const { return delivered() != told_; }
@@ -65,7 +71,7 @@ public:
   void replay_asked(); // a resume frame carries next() and window()
   [[nodiscard]] bool hungry() const { return hole_ == Hole::let_go; }
 
-  [[nodiscard]] bool finished() const { return end_delivered_; }
+  [[nodiscard]] bool finished() const { return record_.end_delivered != 0; }
   [[nodiscard]] std::size_t held() const { return held_.size(); }
   // The session was broken off: nobody will read these bytes.
   void abandon() { held_.restart( held_.end() ); }
@@ -79,16 +85,15 @@ private:
   };
 
   const Pool& pool_;
-  Position& delivered_;
+  InflowRecord& record_;
   Limits limits_;
-  ChainRecord record_ {};
+  ChainRecord held_record_ {};
   Chain held_; // [delivered, received)
   Position limit_;
   Position offered_most_; // the highest limit ever told
   std::size_t window_;
   Position told_;
   std::optional<Position> end_ {};
-  bool end_delivered_ = false;
   Hole hole_ = Hole::none;
   Time rate_since_ {}; // the rate is what was delivered from here
   Position rate_from_;

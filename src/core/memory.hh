@@ -1,5 +1,7 @@
 #pragma once
 
+#include "core/inflow.hh"
+#include "core/initiation.hh"
 #include "core/outflow.hh"
 #include "core/pool.hh"
 #include "core/types.hh"
@@ -10,49 +12,117 @@
 
 namespace holdfast {
 
-// What must be known about a session to go on with it after our process died; plain data in memory which may
-// outlive it.
-struct alignas( 64 ) SessionRecord
+// What must be known to go on after our process died: plain data in memory which may outlive it. A record lies in a
+// slot; `slot` says which one, so that a record and the labels of its chunks can find each other.
+
+struct alignas( 64 ) TunnelRecord
 {
-  SessionId session = 0;  // 0: this slot is free
-  Position delivered = 0; // the peer's stream, written into the local socket up to here
-  OutflowRecord outflow {};
-  std::int32_t fd = -1; // of the local socket
+  std::uint32_t slot = 0;
+  std::uint8_t used = 0;     // 0: this slot is free
+  std::uint8_t agreed = 0;   // 0 or 1: both sides know id and secret (a cproxy may still be looking for its sproxy)
+  std::uint64_t attempt = 0; // the highest proved: of the link that carries the tunnel
+  std::uint64_t attempts = 0; // opener: hellos said
+  SessionId last_session = 0; // opened by us, or the highest the peer ever named
+  std::uint64_t run = 0;      // of the client
+  Id instance {};             // of the client
+  Id id {};
+  Digest secret {};
 };
 
-// The records of all sessions of the process, a fixed number of slots.
+struct alignas( 64 ) SessionRecord
+{
+  SessionId session = 0; // 0: this slot is free
+  std::uint32_t slot = 0;
+  std::uint32_t tunnel = 0; // the slot of its tunnel
+  OutflowRecord outflow {};
+  InflowRecord inflow {};
+  std::int32_t fd = -1;          // of the local socket
+  std::uint8_t connected = 0;    // 0 or 1: the target is
+  std::uint8_t known = 0;        // 0 or 1: the peer has spoken of this session: it knows it
+  std::uint8_t named = 0;        // 0 or 1: we have named it to the peer, on any link
+  std::uint8_t released = 0;     // 0 or 1: the local socket is closed
+  std::uint8_t reset_ours = 0;   // a ResetReason, or 0
+  std::uint8_t reset_theirs = 0; // a ResetReason, or 0
+  [[nodiscard]] std::uint32_t owner() const { return slot + 1; } // on the labels of its chunks
+};
+
+[[nodiscard]] inline bool is_free( const TunnelRecord& record )
+{
+  return record.used == 0;
+}
+[[nodiscard]] inline bool is_free( const SessionRecord& record )
+{
+  return record.session == 0;
+}
+inline void make_free( TunnelRecord& record )
+{
+  record.used = 0;
+}
+inline void make_free( SessionRecord& record )
+{
+  record.session = 0;
+}
+
+// A fixed number of slots for records.
+template<class Record>
 class Slots
 {
 public:
-  explicit Slots( std::span<SessionRecord> records ) : records_( records ) {}
-
-  // A fresh record, or nullptr when there are as many sessions as there may be.
-  [[nodiscard]] SessionRecord* take()
+  // Starts with all of them free, whatever lies there.
+  explicit Slots( std::span<Record> records ) : records_( records ) {}
+  // Instead: those that are not free are taken. Call before anything else.
+  void recover()
   {
-    if ( not free_.empty() ) {
-      SessionRecord* const record = free_.back();
-      free_.pop_back();
-      *record = {};
-      return record;
+    for ( fresh_ = records_.size(); fresh_ > 0 and is_free( records_[fresh_ - 1] ); ) {
+      --fresh_;
     }
-    if ( fresh_ == records_.size() ) {
+    for ( std::size_t slot = fresh_; slot-- > 0; ) {
+      if ( is_free( records_[slot] ) ) {
+        free_.push_back( &records_[slot] );
+      }
+    }
+  }
+
+  // A fresh record that knows its slot, or nullptr when all are taken. It counts as free in the memory until its
+  // taker has said in it what it is.
+  [[nodiscard]] Record* take()
+  {
+    if ( full() ) {
       return nullptr;
     }
-    SessionRecord* const record = &records_[fresh_++];
+    Record* record = nullptr;
+    if ( free_.empty() ) {
+      record = &records_[fresh_++];
+    } else {
+      record = free_.back();
+      free_.pop_back();
+    }
     *record = {};
+    record->slot = static_cast<std::uint32_t>( record - records_.data() );
     return record;
   }
-  void give( SessionRecord* record )
+  void give( Record* record )
   {
-    *record = {};
+    make_free( *record );
     free_.push_back( record );
   }
   [[nodiscard]] std::size_t used() const { return fresh_ - free_.size(); }
+  [[nodiscard]] bool full() const { return used() == records_.size(); }
+  // Those that are not free, in the memory as well.
+  template<class F>
+  void for_each( F f )
+  {
+    for ( Record& record : records_.first( fresh_ ) ) {
+      if ( not is_free( record ) ) {
+        f( record );
+      }
+    }
+  }
 
 private:
-  std::span<SessionRecord> records_;
+  std::span<Record> records_;
   std::size_t fresh_ = 0;
-  std::vector<SessionRecord*> free_ {};
+  std::vector<Record*> free_ {};
 };
 
 // The memory that all sessions of a process share. Owns nothing.
@@ -60,7 +130,7 @@ struct Memory
 {
   Pool& outflow; // local bytes until they are acknowledged; may outlive the process
   Pool& inflow;  // the peer's bytes until they are delivered; a copy, ordinary memory
-  Slots& slots;
+  Slots<SessionRecord>& slots;
 };
 
 } // namespace holdfast

@@ -5,18 +5,19 @@
 
 namespace holdfast {
 
-Outflow::Outflow( Pool& pool, OutflowRecord& record, Limits limits, std::size_t window )
+Outflow::Outflow( Pool& pool, OutflowRecord& record, Limits limits, std::size_t window, std::uint32_t owner )
   : record_( record )
-  , kept_( pool, record.kept )
+  , kept_( pool, record.kept, owner )
   , limits_( limits )
-  , sent_( record.kept.begin )
-  , sent_most_( record.kept.begin )
+  , sent_( acknowledged() )
   , limit_( record.kept.begin + window )
-{}
+{
+  record.sent_most = std::max( record.sent_most, sent_ );
+}
 
 std::size_t Outflow::room() const
 {
-  if ( record_.ended ) {
+  if ( ended() ) {
     return 0;
   }
   const Position offered = limit_ > kept_.begin() ? limit_ - kept_.begin() : 0;
@@ -42,14 +43,14 @@ void Outflow::consume( std::size_t count )
 {
   assert( count <= kept_.end() - sent_ );
   sent_ += count;
-  sent_most_ = std::max( sent_most_, sent_ );
+  record_.sent_most = std::max( record_.sent_most, sent_ );
 }
 
 void Outflow::consume_end()
 {
   assert( end_due() );
   ++sent_;
-  sent_most_ = std::max( sent_most_, sent_ );
+  record_.sent_most = std::max( record_.sent_most, sent_ );
 }
 
 bool Outflow::something_due() const
@@ -72,7 +73,7 @@ void Outflow::abandon()
 
 Verdict Outflow::acknowledge( Position delivered, std::size_t window )
 {
-  if ( delivered > sent_most_ ) {
+  if ( delivered > record_.sent_most ) {
     return Fault::ahead_of_sent;
   }
   if ( const auto fault = forget( delivered ) ) {
@@ -84,7 +85,7 @@ Verdict Outflow::acknowledge( Position delivered, std::size_t window )
 
 Verdict Outflow::replay_from( Position next, Position delivered, std::size_t window )
 {
-  if ( next > sent_most_ or delivered > next ) {
+  if ( next > record_.sent_most or delivered > next ) {
     return Fault::ahead_of_sent;
   }
   if ( const auto fault = forget( delivered ) ) {
@@ -100,9 +101,9 @@ Verdict Outflow::replay_from( Position next, Position delivered, std::size_t win
 Verdict Outflow::forget( Position delivered )
 {
   if ( delivered > kept_.end() ) { // only the end itself lies beyond the last byte, and it was sent
-    assert( record_.ended and delivered == kept_.end() + 1 );
+    assert( ended() and delivered == kept_.end() + 1 );
     kept_.forget( kept_.end() );
-    end_acknowledged_ = true;
+    record_.end_acknowledged = 1;
   } else if ( delivered > kept_.begin() ) {
     kept_.forget( delivered );
   }

@@ -11,11 +11,14 @@
 
 namespace holdfast {
 
-// The part of an outflow that must survive us; plain data in memory which may outlive the process.
+// The part of an outflow that must survive us; plain data in memory which may outlive the process. Flags are 0 or
+// 1; they are not bool, because whoever recovers must be able to look at any byte.
 struct OutflowRecord
 {
-  ChainRecord kept {}; // [begin, end) = [acknowledged, committed)
-  bool ended = false;  // the local program ended its stream after `end`
+  ChainRecord kept {};               // [begin, end) = [acknowledged, committed)
+  Position sent_most = 0;            // on any link
+  std::uint8_t ended = 0;            // the local program ended its stream after `end`
+  std::uint8_t end_acknowledged = 0; // and the peer has delivered that
 };
 
 // Local bytes on their way to the peer. One stream, seen from its source:
@@ -35,8 +38,10 @@ public:
     static constexpr std::size_t ahead = 65536; // read beyond the peer's window, so that it can be filled at once
   };
 
-  // A stream whose peer takes `window` bytes to begin with.
-  Outflow( Pool& pool, OutflowRecord& record, Limits limits, std::size_t window );
+  // A stream whose peer takes `window` bytes to begin with. `owner` labels its chunks (Chain). A record that is not
+  // empty needs adopt() next; nothing of it counts as sent on the present link.
+  Outflow( Pool& pool, OutflowRecord& record, Limits limits, std::size_t window, std::uint32_t owner = 0 );
+  void adopt( std::span<const Pool::Index> chunks ) { kept_.adopt( chunks ); }
 
   // -- from the local program -------------------------------------------------------------------------------------
   // How many more bytes we would take now; 0 is how the local program is held back.
@@ -44,15 +49,15 @@ public:
   // Space for them in slices; fill it in order, then commit what was filled (0 as well).
   [[nodiscard]] std::size_t writable( std::span<std::span<std::byte>> slices );
   void commit( std::size_t count ) { kept_.commit( count ); }
-  void end() { record_.ended = true; } // nothing is committed afterwards
-  [[nodiscard]] bool ended() const { return record_.ended; }
+  void end() { record_.ended = 1; } // nothing is committed afterwards
+  [[nodiscard]] bool ended() const { return record_.ended != 0; }
 
   // -- to the link ------------------------------------------------------------------------------------------------
   [[nodiscard]] Position sent() const { return sent_; }
   // Bytes at sent() that the peer's window permits, in one piece; empty when there are none.
   [[nodiscard]] std::span<const std::byte> readable();
   void consume( std::size_t count );
-  [[nodiscard]] bool end_due() const { return record_.ended and sent_ == kept_.end(); }
+  [[nodiscard]] bool end_due() const { return ended() and sent_ == kept_.end(); }
   void consume_end();
   [[nodiscard]] bool something_due() const;
 
@@ -68,8 +73,8 @@ public:
   // from `delivered` and replaces what it offered before.
   [[nodiscard]] Verdict replay_from( Position next, Position delivered, std::size_t window );
 
-  [[nodiscard]] Position acknowledged() const { return kept_.begin() + ( end_acknowledged_ ? 1 : 0 ); }
-  [[nodiscard]] bool finished() const { return end_acknowledged_; }
+  [[nodiscard]] Position acknowledged() const { return kept_.begin() + record_.end_acknowledged; }
+  [[nodiscard]] bool finished() const { return record_.end_acknowledged != 0; }
   [[nodiscard]] std::size_t retained() const { return kept_.size(); }
   // The session was broken off: nobody will ask for these bytes again.
   void abandon();
@@ -81,10 +86,8 @@ private:
   Chain kept_;
   Limits limits_;
   Chain::Cursor cursor_ {};
-  Position sent_;      // on the present link
-  Position sent_most_; // on any link
-  Position limit_;     // the peer takes bytes before this position
-  bool end_acknowledged_ = false;
+  Position sent_;  // on the present link
+  Position limit_; // the peer takes bytes before this position
 };
 
 } // namespace holdfast

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
@@ -9,6 +10,9 @@ namespace holdfast {
 
 // Chunks of equal size in memory that somebody else owns (and that outlives the Pool). Taken and given back one by
 // one; a chunk's `next` chains it to another one, for its owner's purposes while taken and for ours while free.
+//
+// A pool whose chunks must be found again after the process died has labels, in memory that survives as well: they
+// say whose each chunk is. All else here can be rebuilt from them (recover()).
 //
 // The chunk given back last is taken first: it is still in the processor's cache. Chunks never taken are not
 // touched, so sparse memory stays sparse; beyond `hot_max` free chunks the rest become cold, and whoever owns the
@@ -20,19 +24,33 @@ public:
   static constexpr Index none = ~Index { 0 };
   static constexpr std::size_t chunk_size = 16384; // one data frame's payload; four pages
 
-  // `memory` holds next.size() chunks. Its content need not be initialised.
-  Pool( std::span<std::byte> memory, std::span<Index> next, Index hot_max )
-    : memory_( memory ), next_( next ), hot_max_( hot_max )
+  struct Label
+  {
+    std::uint64_t number = 0; // it holds the positions [number * chunk_size, (number + 1) * chunk_size)
+    std::uint32_t owner = 0;  // of the stream that owner keeps; 0: the chunk is free
+    std::uint32_t reserved = 0;
+  };
+
+  // `memory` holds next.size() chunks, `labels` is as long, or empty: then nothing is found again. The content of
+  // none of them need be initialised, but that labels must be all zero.
+  Pool( std::span<std::byte> memory, std::span<Index> next, std::span<Label> labels, Index hot_max )
+    : memory_( memory ), next_( next ), labels_( labels ), hot_max_( hot_max )
   {
     assert( memory.size() == next.size() * chunk_size );
+    assert( labels.empty() or labels.size() == next.size() );
   }
+  // Instead of starting with all chunks free: those with an owner are taken. Call before anything else.
+  void recover();
 
   // A chunk whose `next` is none, or none when all are taken.
-  [[nodiscard]] Index take();
+  [[nodiscard]] Index take( Label label );
+  [[nodiscard]] Index take() { return take( Label {} ); } // nobody's: not found again
   void give( Index chunk );
 
   [[nodiscard]] Index free() const { return static_cast<Index>( next_.size() ) - used_; }
   [[nodiscard]] Index used() const { return used_; }
+  // Chunks from here on were never taken (by us).
+  [[nodiscard]] Index fresh() const { return fresh_; }
 
   // How many more chunks somebody may take who holds `held` already. What is free is shared by letting nobody hold
   // more than remains ("dynamic thresholds", Choudhury and Hahne, IEEE/ACM ToN 6(2), 1998). Holders that come one
@@ -77,6 +95,7 @@ private:
 
   std::span<std::byte> memory_;
   std::span<Index> next_;
+  std::span<Label> labels_;
   Index hot_max_;
   Index used_ = 0;
   Index fresh_ = 0; // chunks from here on were never taken
@@ -86,7 +105,22 @@ private:
   Index cold_ = none;     // pages returned
 };
 
-inline Pool::Index Pool::take()
+inline void Pool::recover()
+{
+  const auto last = std::find_if( labels_.rbegin(), labels_.rend(), []( const Label& l ) { return l.owner != 0; } );
+  fresh_ = static_cast<Index>( labels_.rend() - last );
+  for ( Index chunk = fresh_; chunk-- > 0; ) {
+    if ( labels_[chunk].owner != 0 ) {
+      next_[chunk] = none;
+      ++used_;
+    } else {
+      next_[chunk] = lukewarm_;
+      lukewarm_ = chunk;
+    }
+  }
+}
+
+inline Pool::Index Pool::take( Label label )
 {
   Index chunk = none;
   if ( hot_ != none ) {
@@ -103,6 +137,9 @@ inline Pool::Index Pool::take()
     return none;
   }
   ++used_;
+  if ( not labels_.empty() ) {
+    labels_[chunk] = label;
+  }
   return chunk;
 }
 
@@ -110,6 +147,9 @@ inline void Pool::give( Index chunk )
 {
   assert( chunk < fresh_ and used_ > 0 );
   --used_;
+  if ( not labels_.empty() ) {
+    labels_[chunk].owner = 0;
+  }
   if ( hot_count_ < hot_max_ ) {
     next_[chunk] = hot_;
     hot_ = chunk;

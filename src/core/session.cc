@@ -6,31 +6,44 @@
 
 namespace holdfast {
 
+Session::Session( Side side, SessionRecord& record, Memory memory, SessionLimits limits, std::size_t peer_window )
+  : side_( side )
+  , record_( record )
+  , outflow_( memory.outflow, record.outflow, limits.outflow, peer_window, record.owner() )
+  , inflow_( memory.inflow, record.inflow, limits.inflow )
+{}
+
 Session::Session( Side side,
                   SessionId id,
                   SessionRecord& record,
                   Memory memory,
                   SessionLimits limits,
                   std::size_t peer_window )
-  : side_( side )
-  , id_( id )
-  , record_( record )
-  , outflow_( memory.outflow, record.outflow, limits.outflow, peer_window )
-  , inflow_( memory.inflow, record.delivered, limits.inflow )
+  : Session( side, record, memory, limits, peer_window )
 {
-  record_.session = id;
   if ( side == Side::acceptor ) { // the open that made us is an introduction for both
-    known_ = true;
-    named_ = true;
+    record_.known = 1;
+    record_.named = 1;
     on_link_.introduced = true;
     on_link_.may_send = true;
   }
+  record_.session = id; // last: from now on the slot is not free
+}
+
+Session::Session( Side side,
+                  SessionRecord& record,
+                  std::span<const Pool::Index> chunks,
+                  Memory memory,
+                  SessionLimits limits )
+  : Session( side, record, memory, limits, 0 )
+{
+  outflow_.adopt( chunks );
 }
 
 void Session::reset( ResetReason reason )
 {
-  if ( not reset_ours_ and not reset_theirs_ ) {
-    reset_ours_ = reason;
+  if ( not reset_by_us() and not reset_by_peer() ) {
+    record_.reset_ours = static_cast<std::uint8_t>( reason );
     outflow_.abandon();
     inflow_.abandon();
   }
@@ -38,25 +51,30 @@ void Session::reset( ResetReason reason )
 
 bool Session::lost( ResetReason reason )
 {
-  if ( not named_ ) {
+  if ( not named() ) {
     return false;
   }
-  if ( not reset_theirs_ ) {
-    reset_theirs_ = reason;
-  }
+  reset_by_peer( reason );
   return true;
+}
+
+void Session::reset_by_peer( ResetReason reason )
+{
+  if ( not reset_by_peer() ) { // the first reason counts
+    record_.reset_theirs = static_cast<std::uint8_t>( reason );
+  }
 }
 
 bool Session::over() const
 {
-  if ( not released_ ) {
+  if ( not released() ) {
     return false;
   }
-  if ( closed_ or reset_theirs_ ) {
+  if ( closed_ or reset_by_peer() ) {
     return true;
   }
-  if ( reset_ours_ ) {
-    return not named_;
+  if ( reset_by_us() ) {
+    return not named();
   }
   return complete() and not inflow_.news();
 }
@@ -67,7 +85,7 @@ void Session::new_link( std::size_t peer_window )
 {
   on_link_ = {};
   outflow_.rewind();
-  if ( not known_ ) {
+  if ( not known() ) {
     outflow_.welcome( peer_window );
   }
 }
@@ -75,8 +93,8 @@ void Session::new_link( std::size_t peer_window )
 Verdict Session::receive( const Frame& frame )
 {
   const FrameHeader& header = frame.header;
-  known_ = true;
-  if ( reset_ours_ and header.type != FrameType::reset and header.type != FrameType::closed ) {
+  record_.known = 1;
+  if ( reset_by_us() and header.type != FrameType::reset and header.type != FrameType::closed ) {
     return std::nullopt; // said before it heard of the reset
   }
   switch ( header.type ) {
@@ -90,7 +108,7 @@ Verdict Session::receive( const Frame& frame )
       if ( side_ == Side::acceptor ) {
         return Fault::out_of_order;
       }
-      connected_ = true;
+      record_.connected = 1;
       return std::nullopt;
     case FrameType::resume: return resumed( frame );
     case FrameType::data:
@@ -104,15 +122,11 @@ Verdict Session::receive( const Frame& frame )
         return fault;
       }
       return inflow_.place_end( header.sequence );
-    case FrameType::reset:
-      if ( not reset_theirs_ ) {
-        reset_theirs_ = reset_reason( frame.payload.front() );
-      }
-      return std::nullopt;
+    case FrameType::reset: reset_by_peer( reset_reason( frame.payload.front() ) ); return std::nullopt;
     case FrameType::closed:
       closed_ = true;
-      if ( not reset_ours_ and not( inflow_.finished() and outflow_.ended() ) ) { // it forgot a living session
-        reset_theirs_ = ResetReason::forgotten;
+      if ( not reset_by_us() and not( inflow_.finished() and outflow_.ended() ) ) { // it forgot a living session
+        reset_by_peer( ResetReason::forgotten );
       }
       return std::nullopt;
     case FrameType::hello:
@@ -144,16 +158,16 @@ Verdict Session::resumed( const Frame& frame )
 
 bool Session::has_something_to_say() const
 {
-  if ( closed_ or reset_theirs_ ) {
+  if ( closed_ or reset_by_peer() ) {
     return false;
   }
-  if ( reset_ours_ ) {
-    return named_ and not on_link_.reset;
+  if ( reset_by_us() ) {
+    return named() and not on_link_.reset;
   }
   if ( not on_link_.introduced or inflow_.replay_due() or inflow_.urgent_news() ) {
     return true;
   }
-  if ( side_ == Side::acceptor and connected_ and not on_link_.opened ) {
+  if ( side_ == Side::acceptor and connected() and not on_link_.opened ) {
     return true;
   }
   return on_link_.may_send and outflow_.something_due();
@@ -161,17 +175,17 @@ bool Session::has_something_to_say() const
 
 bool Session::something_can_wait() const
 {
-  return not closed_ and not reset_ours_ and not reset_theirs_ and ( inflow_.news() or inflow_.hungry() );
+  return not closed_ and not reset_by_us() and not reset_by_peer() and ( inflow_.news() or inflow_.hungry() );
 }
 
 void Session::speak( FrameBatch& batch, Time now, Duration round_trip )
 {
-  if ( closed_ or reset_theirs_ ) {
+  if ( closed_ or reset_by_peer() ) {
     return;
   }
-  if ( reset_ours_ ) {
-    if ( named_ and not on_link_.reset ) {
-      const std::array reason { static_cast<std::byte>( *reset_ours_ ) };
+  if ( reset_by_us() ) {
+    if ( named() and not on_link_.reset ) {
+      const std::array reason { static_cast<std::byte>( *reset_by_us() ) };
       batch.put_copy( header( FrameType::reset ), reason );
       on_link_.reset = true;
     }
@@ -179,16 +193,16 @@ void Session::speak( FrameBatch& batch, Time now, Duration round_trip )
   }
   if ( not on_link_.introduced ) {
     on_link_.introduced = true;
-    if ( known_ ) {
+    if ( known() ) {
       say_resume( batch, now, round_trip );
       return;
     }
     batch.put( header( FrameType::open ) );
-    named_ = true;
+    record_.named = 1;
     on_link_.may_send = true; // from the beginning; what it should have already, it drops
     return;
   }
-  if ( side_ == Side::acceptor and connected_ and not on_link_.opened ) {
+  if ( side_ == Side::acceptor and connected() and not on_link_.opened ) {
     batch.put( header( FrameType::opened ) );
     on_link_.opened = true;
     return;
@@ -222,7 +236,7 @@ FrameHeader Session::header( FrameType type ) const
 {
   FrameHeader header;
   header.type = type;
-  header.session = id_;
+  header.session = id();
   header.sequence = outflow_.sent();
   header.acknowledgement = inflow_.delivered();
   header.window = static_cast<std::uint32_t>( inflow_.window() );

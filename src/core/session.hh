@@ -39,37 +39,46 @@ struct SessionLimits
 //
 // Should the last word be lost with its link, the side that still waits resumes the session on the next one, and is
 // told "closed" there.
+//
+// All that must survive our process is in the record; what is in here can be thrown away and built again from it.
 class Session
 {
 public:
+  // Uses a record that was taken for it, and names it; or one that an earlier process left, with the chunks that
+  // hold its retained bytes, in order.
   Session( Side side,
            SessionId id,
            SessionRecord& record,
            Memory memory,
            SessionLimits limits,
            std::size_t peer_window );
+  Session( Side side,
+           SessionRecord& record,
+           std::span<const Pool::Index> chunks,
+           Memory memory,
+           SessionLimits limits );
   Session( const Session& ) = delete;
   Session& operator=( const Session& ) = delete;
 
-  [[nodiscard]] SessionId id() const { return id_; }
+  [[nodiscard]] SessionId id() const { return record_.session; }
   [[nodiscard]] SessionRecord& record() { return record_; }
 
   // -- from the local program -------------------------------------------------------------------------------------
   Outflow& outflow() { return outflow_; }
   Inflow& inflow() { return inflow_; }
-  void target_connected() { connected_ = true; } // acceptor only
-  [[nodiscard]] bool connected() const { return connected_; }
+  void target_connected() { record_.connected = 1; } // acceptor only
+  [[nodiscard]] bool connected() const { return record_.connected != 0; }
   // The local program, or we for it, broke the session off. The first reason counts.
   void reset( ResetReason reason );
   // The peer is no more. True if it may have known of the session: then it counts as reset by the peer.
   bool lost( ResetReason reason );
   // The shell has closed the local socket and does not look at the session again.
-  void release() { released_ = true; }
-  [[nodiscard]] bool released() const { return released_; }
+  void release() { record_.released = 1; }
+  [[nodiscard]] bool released() const { return record_.released != 0; }
 
   // -- the end ----------------------------------------------------------------------------------------------------
-  [[nodiscard]] std::optional<ResetReason> reset_by_us() const { return reset_ours_; }
-  [[nodiscard]] std::optional<ResetReason> reset_by_peer() const { return reset_theirs_; }
+  [[nodiscard]] std::optional<ResetReason> reset_by_us() const { return reason_in( record_.reset_ours ); }
+  [[nodiscard]] std::optional<ResetReason> reset_by_peer() const { return reason_in( record_.reset_theirs ); }
   // Both streams reached their end.
   [[nodiscard]] bool complete() const { return outflow_.finished() and inflow_.finished(); }
   [[nodiscard]] bool closed_by_peer() const { return closed_; }
@@ -90,24 +99,25 @@ public:
   [[nodiscard]] bool something_can_wait() const;
 
 private:
+  Session( Side side, SessionRecord& record, Memory memory, SessionLimits limits, std::size_t peer_window );
+  [[nodiscard]] bool known() const { return record_.known != 0; }
+  [[nodiscard]] bool named() const { return record_.named != 0; }
+  [[nodiscard]] static std::optional<ResetReason> reason_in( std::uint8_t raw )
+  {
+    return raw == 0 ? std::nullopt : std::optional { static_cast<ResetReason>( raw ) };
+  }
+  void reset_by_peer( ResetReason reason );
   [[nodiscard]] FrameHeader header( FrameType type ) const;
   [[nodiscard]] FrameHeader header_with_news( FrameType type, Time now, Duration round_trip );
   void say_resume( FrameBatch& batch, Time now, Duration round_trip );
   [[nodiscard]] Verdict resumed( const Frame& frame );
 
   Side side_;
-  SessionId id_;
   SessionRecord& record_;
   Outflow outflow_;
   Inflow inflow_;
 
-  bool connected_ = false; // the target is
-  bool known_ = false;     // the peer has spoken of this session: it knows it
-  bool named_ = false;     // we have named it to the peer, on any link
-  bool closed_ = false;    // the peer says there is no such session
-  bool released_ = false;
-  std::optional<ResetReason> reset_ours_ {};
-  std::optional<ResetReason> reset_theirs_ {};
+  bool closed_ = false; // the peer says there is no such session
 
   // What was said and heard on the present link.
   struct OnLink

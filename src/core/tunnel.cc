@@ -21,8 +21,8 @@ constexpr std::size_t unknown_max = 65536;
 
 } // namespace
 
-Tunnel::Tunnel( Side side, Memory memory, SessionLimits limits )
-  : side_( side ), memory_( memory ), limits_( limits )
+Tunnel::Tunnel( Side side, TunnelRecord& record, Memory memory, SessionLimits limits )
+  : side_( side ), record_( record ), memory_( memory ), limits_( limits )
 {}
 
 Tunnel::~Tunnel()
@@ -39,11 +39,20 @@ Tunnel::~Tunnel()
 Session* Tunnel::open()
 {
   assert( side_ == Side::opener );
-  Session* const session = make( last_id_ + 1, peer_window_ );
-  if ( session != nullptr ) {
-    ++last_id_;
-    give_turn( *session );
+  if ( memory_.slots.full() ) {
+    return nullptr;
   }
+  Session* const session = make( ++record_.last_session, peer_window_ );
+  give_turn( *session );
+  return session;
+}
+
+Session& Tunnel::restore( SessionRecord& record, std::span<const Pool::Index> chunks )
+{
+  auto made = std::make_unique<Session>( side_, record, chunks, memory_, limits_ );
+  Session& session = *made;
+  sessions_.emplace( session.id(), std::move( made ) );
+  touch( session );
   return session;
 }
 
@@ -53,6 +62,7 @@ Session* Tunnel::make( SessionId id, std::size_t peer_window )
   if ( record == nullptr ) {
     return nullptr;
   }
+  record->tunnel = record_.slot;
   auto session = std::make_unique<Session>( side_, id, *record, memory_, limits_, peer_window );
   return sessions_.emplace( id, std::move( session ) ).first->second.get();
 }
@@ -194,15 +204,17 @@ Verdict Tunnel::receive( const Frame& frame )
 
 Verdict Tunnel::receive_for_unknown( const FrameHeader& header )
 {
-  const bool new_one = header.type == FrameType::open and header.session > last_id_;
-  if ( side_ == Side::acceptor ) {
-    last_id_ = std::max( last_id_, header.session );
+  const bool is_new = side_ == Side::acceptor and header.session > record_.last_session;
+  Session* const session
+    = is_new and header.type == FrameType::open ? make( header.session, header.window ) : nullptr;
+  if ( is_new ) {
+    record_.last_session = header.session; // after it is there, so that it is not forgotten if we die in between
   }
-  if ( new_one and side_ == Side::acceptor ) {
-    if ( Session* const session = make( header.session, header.window ) ) {
-      touch( *session );
-      return std::nullopt;
-    }
+  if ( session != nullptr ) {
+    touch( *session );
+    return std::nullopt;
+  }
+  if ( is_new and header.type == FrameType::open ) {
     closed_.push_back( { header.session, ResetReason::limit } );
   } else if ( header.type == FrameType::open or header.type == FrameType::resume
               or header.type == FrameType::reset ) {

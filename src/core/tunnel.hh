@@ -30,7 +30,8 @@ namespace holdfast {
 class Tunnel
 {
 public:
-  Tunnel( Side side, Memory memory, SessionLimits limits );
+  // The record is the caller's, and tells which session was the last.
+  Tunnel( Side side, TunnelRecord& record, Memory memory, SessionLimits limits );
   ~Tunnel();
   Tunnel( const Tunnel& ) = delete;
   Tunnel& operator=( const Tunnel& ) = delete;
@@ -38,6 +39,8 @@ public:
   // -- sessions ---------------------------------------------------------------------------------------------------
   // Opener only: a new session, or nullptr when there are as many as there may be.
   [[nodiscard]] Session* open();
+  // A session that an earlier process left, with the chunks of its retained bytes. It goes on with the next link.
+  Session& restore( SessionRecord& record, std::span<const Pool::Index> chunks );
   [[nodiscard]] std::size_t sessions() const { return sessions_.size(); }
   template<class F>
   void for_each_session( F f )
@@ -84,12 +87,12 @@ private:
   void drop_if_over( Session& session );
 
   Side side_;
+  TunnelRecord& record_;
   Memory memory_;
   SessionLimits limits_;
   std::size_t peer_window_ = 0;
   bool attached_ = false;
   std::optional<ResetReason> goodbye_ {};
-  SessionId last_id_ = 0; // opened by us, or the highest the peer ever named
 
   std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_ {};
   std::deque<Session*> turns_ {};   // have something to say now

@@ -38,13 +38,15 @@ Cproxy::Cproxy( Loop& loop, const CproxyConfig& config, const Crypto& crypto, Lo
   , log_( log )
   , arena_( config.memory )
   , scratch_( scratch_size )
-  , end_( loop, batch_, Side::opener, arena_.memory(), config.session_limits(), log, {} )
+  , record_( *arena_.tunnels().take() )
+  , end_( loop, batch_, Side::opener, record_, arena_.memory(), config.session_limits(), log, {} )
   , dialler_( loop,
               batch_,
               scratch_,
               crypto,
               log,
               dialler_config( config, crypto ),
+              record_,
               { .found = [this]( Dialler::Found found ) { link_found( std::move( found ) ); },
                 .gone = [this] { tunnel_lost( ResetReason::forgotten ); } } )
   , listener_(

@@ -43,6 +43,7 @@ private:
   Arena arena_;
   FrameBatch batch_ {};
   std::vector<std::byte> scratch_;
+  TunnelRecord& record_; // of our one tunnel
   TunnelEnd end_;
   Dialler dialler_;
   Listener listener_;

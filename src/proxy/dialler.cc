@@ -35,6 +35,7 @@ Dialler::Dialler( Loop& loop,
                   const Crypto& crypto,
                   Log& log,
                   Config config,
+                  TunnelRecord& record,
                   Events events )
   : loop_( loop )
   , batch_( batch )
@@ -43,7 +44,7 @@ Dialler::Dialler( Loop& loop,
   , log_( log )
   , config_( std::move( config ) )
   , events_( std::move( events ) )
-  , claim_( crypto, config_.claim )
+  , claim_( crypto, config_.claim, record )
   , resolver_( loop )
 {}
 

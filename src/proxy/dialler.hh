@@ -47,6 +47,7 @@ public:
            const Crypto& crypto,
            Log& log,
            Config config,
+           TunnelRecord& record,
            Events events );
 
   // A link is needed: dials at once, and goes on until one is found or need_no_more().

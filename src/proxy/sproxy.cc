@@ -36,19 +36,22 @@ std::string short_name( const Id& id )
 struct Sproxy::Client : LinkOwner
 {
   Sproxy& sproxy;
+  TunnelRecord& record;
   Id id;
   std::string name; // for the log
   TunnelEnd end;
   std::string last_address {}; // of the client, to see it move
   bool over = false;           // to be removed in this turn
 
-  Client( Sproxy& owner, const Id& tunnel )
+  Client( Sproxy& owner, TunnelRecord& tunnel )
     : sproxy( owner )
-    , id( tunnel )
-    , name( "tunnel " + short_name( tunnel ) )
+    , record( tunnel )
+    , id( tunnel.id )
+    , name( "tunnel " + short_name( tunnel.id ) )
     , end( owner.loop_,
            owner.batch_,
            Side::acceptor,
+           record,
            owner.arena_.memory(),
            owner.config_.session_limits(),
            owner.log_,
@@ -72,10 +75,8 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Lo
   , arena_( config.memory )
   , scratch_( scratch_size )
   , admission_( crypto,
-                { .beat = config.pulse.beat,
-                  .window = config.first_window(),
-                  .tunnels_max = config.memory.sessions,
-                  .retry_after = retry_after } )
+                { .beat = config.pulse.beat, .window = config.first_window(), .retry_after = retry_after },
+                arena_.tunnels() )
   , reception_( loop,
                 batch_,
                 scratch_,
@@ -133,7 +134,7 @@ void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission:
   auto& client = clients_[id];
   const std::string address = link.peer().text();
   if ( not client ) {
-    client = std::make_unique<Client>( *this, id );
+    client = std::make_unique<Client>( *this, *decision.record );
     log_.info( "{}: new, link from {}", client->name, address );
   } else {
     log_.info( "{}: resumed, link from {} (was {}), carrying {}",
@@ -258,7 +259,15 @@ void Sproxy::turn()
   for ( auto& [id, client] : clients_ ) {
     look_after( *client, now );
   }
-  std::erase_if( clients_, []( const auto& entry ) { return entry.second->over; } );
+  for ( auto at = clients_.begin(); at != clients_.end(); ) {
+    if ( at->second->over ) {
+      TunnelRecord& record = at->second->record;
+      at = clients_.erase( at ); // its sessions go first: their records name the tunnel's
+      arena_.tunnels().give( &record );
+    } else {
+      ++at;
+    }
+  }
   arena_.cool();
 }
 

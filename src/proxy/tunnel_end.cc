@@ -18,6 +18,7 @@ constexpr Duration starved_pause = 10ms; // memory comes back with acknowledgeme
 TunnelEnd::TunnelEnd( Loop& loop,
                       FrameBatch& batch,
                       Side side,
+                      TunnelRecord& record,
                       Memory memory,
                       SessionLimits limits,
                       Log& log,
@@ -26,7 +27,7 @@ TunnelEnd::TunnelEnd( Loop& loop,
   , batch_( batch )
   , log_( log )
   , events_( std::move( events ) )
-  , tunnel_( side, memory, limits )
+  , tunnel_( side, record, memory, limits )
   , detached_since_( loop.now() )
 {}
 

@@ -30,6 +30,7 @@ public:
   TunnelEnd( Loop& loop,
              FrameBatch& batch,
              Side side,
+             TunnelRecord& record,
              Memory memory,
              SessionLimits limits,
              Log& log,

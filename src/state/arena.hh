@@ -2,6 +2,7 @@
 
 #include "core/memory.hh"
 #include "core/pool.hh"
+#include "core/recovery.hh"
 #include "net/fd.hh"
 
 #include <cstddef>
@@ -30,10 +31,10 @@ private:
 
 // The memory of all sessions of a process, with a bound:
 //
-//   one memfd (sparse, shared, can outlive us)        ordinary memory (sparse, private)
-//   | head | session records | next | chunks ... |    | next | chunks ... |
-//            who, positions     local bytes until              peer's bytes until
-//                               acknowledged: Outflow          delivered: Inflow, a copy
+//   one memfd (sparse, shared, can outlive us)                ordinary memory (sparse, private)
+//   | head | tunnel, session records | labels | chunks ... |   | next | next | chunks ... |
+//            who, positions            whose    local bytes until               peer's bytes until
+//                                               acknowledged: Outflow           delivered: Inflow, a copy
 //
 // The two sets of chunks are of equal size, `memory` bytes each; pages are only taken when touched, and returned to
 // the system when more than a few MiB of free chunks have piled up (cool()). None of it goes into core dumps.
@@ -42,27 +43,37 @@ class Arena
 public:
   struct Config
   {
-    std::size_t sessions = 0; // at most
+    std::size_t sessions = 0; // at most; as many tunnels
     std::size_t memory = 0;   // bytes of retained data at most; rounded up to whole chunks
   };
 
   // Throws StartupError when the system does not give the memory.
   explicit Arena( Config config );
+  // Goes on with what a process of that side left in its memfd. Throws StartupError, and changes nothing, when it
+  // is not of this layout. The caller gives each session that was found() to its tunnel.
+  Arena( Side side, Fd left );
 
   [[nodiscard]] Memory memory() { return { outflow_, inflow_, slots_ }; }
+  [[nodiscard]] Slots<TunnelRecord>& tunnels() { return tunnels_; }
+  // What was found by the constructor that goes on; empty after the other one.
+  [[nodiscard]] const Survey& found() const { return found_; }
+  [[nodiscard]] const Fd& memfd() const { return fd_; }
   // Returns pages of chunks that have long been free. Cheap when there are none; call once a turn.
   void cool();
 
 private:
   struct Layout;
-  Arena( const Layout& layout, Config config );
+  Arena( const Layout& layout, Fd&& fd );
+  static Layout layout_of( const Fd& left );
 
   Fd fd_;
   Mapping shared_;
   Mapping ordinary_;
   Pool outflow_;
   Pool inflow_;
-  Slots slots_;
+  Slots<TunnelRecord> tunnels_;
+  Slots<SessionRecord> slots_;
+  Survey found_ {};
 };
 
 } // namespace holdfast

@@ -49,9 +49,12 @@ World::World( std::uint64_t seed, bool trace )
   , limits_( some_limits( chance_, tiny_ ) )
   , near_( some_chunks( chance_ ), some_chunks( chance_ ), chance_.between( 4, 8 ) )
   , far_( some_chunks( chance_ ), some_chunks( chance_ ), chance_.between( 4, 8 ) )
-  , claim_( crypto_, { .run = seed, .beat = std::chrono::milliseconds { 100 }, .window = first_window( limits_ ) } )
+  , claim_( crypto_,
+            { .run = seed, .beat = std::chrono::milliseconds { 100 }, .window = first_window( limits_ ) },
+            client_record_ )
   , admission_( crypto_,
-                { .beat = std::chrono::milliseconds { 100 }, .window = first_window( limits_ ), .tunnels_max = 2 } )
+                { .beat = std::chrono::milliseconds { 100 }, .window = first_window( limits_ ) },
+                server_slots_ )
   , client_( Side::opener, near_, limits_ )
   , sessions_left_( chance_.between( 1, 8 ) )
 {}
@@ -342,6 +345,11 @@ void World::answer( Link& link, const Hello& hello )
       fail( "a tunnel with sessions was superseded" );
     }
     server_ = std::make_unique<End>( Side::acceptor, far_, limits_ );
+    server_slots_.for_each( [&]( TunnelRecord& record ) { // of the tunnel that was superseded
+      if ( &record != decision.record ) {
+        server_slots_.give( &record );
+      }
+    } );
   }
   note( "server takes link " + std::to_string( link.number ) );
   server_link_ = &link;

@@ -113,6 +113,9 @@ private:
   test::TestMemory near_;
   test::TestMemory far_;
   FrameBatch batch_ {};
+  TunnelRecord client_record_ {};
+  std::array<TunnelRecord, 2> server_records_ {};
+  Slots<TunnelRecord> server_slots_ { server_records_ };
   Claim claim_;
   Admission admission_;
   test::End client_;

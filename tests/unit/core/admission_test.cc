@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <deque>
 #include <set>
 
 // How links introduce themselves: a client's Claim and a server's Admission, talking to each other.
@@ -21,13 +23,26 @@ struct World
 {
   TestCrypto crypto;
   Digest binding {}; // in the clear
-  Admission server { crypto, { .beat = 100ms, .window = 65536, .tunnels_max = 3, .retry_after = 5s } };
+  std::array<TunnelRecord, 3> records {};
+  Slots<TunnelRecord> slots { records };
+  Admission server { crypto, { .beat = 100ms, .window = 65536, .retry_after = 5s }, slots };
+  std::deque<TunnelRecord> clients {};
 
   Claim client( unsigned char instance, std::uint64_t run = 1 )
   {
     Id id {};
     id[0] = std::byte { instance };
-    return { crypto, { .instance = id, .run = run, .beat = 100ms, .window = 4242 } };
+    return { crypto, { .instance = id, .run = run, .beat = 100ms, .window = 4242 }, clients.emplace_back() };
+  }
+  // The tunnel is over, and nothing refers to it any more.
+  void forget( const Id& tunnel )
+  {
+    server.forget( tunnel );
+    for ( TunnelRecord& record : records ) {
+      if ( not is_free( record ) and record.id == tunnel ) {
+        slots.give( &record );
+      }
+    }
   }
   // A link that is answered at once.
   Outcome link( Claim& client )
@@ -133,7 +148,7 @@ TEST( Admission, AWrongProofAnUnknownTunnelAndAnExpiredOneLookTheSame )
 
   // None of it had any effect.
   EXPECT_EQ( world.server.decide( good, world.binding ).welcome.answer, Answer::resumed );
-  world.server.forget( good.tunnel );
+  world.forget( good.tunnel );
   const Hello expired = client.hello( world.binding );
   expect_gone( world.server.decide( expired, world.binding ).welcome, expired );
 }
@@ -211,7 +226,7 @@ TEST( Admission, ATunnelThatIsReallyGoneIsFoundOut )
   ASSERT_EQ( world.link( client ), Outcome::made );
   const Hello second = client.hello( world.binding );
   const Hello third = client.hello( world.binding );
-  world.server.forget( second.tunnel );
+  world.forget( second.tunnel );
   const auto to_second = world.server.decide( second, world.binding ).welcome;
   const auto to_third = world.server.decide( third, world.binding ).welcome;
   EXPECT_EQ( client.answered( second, to_second, world.binding ), Outcome::gone );

@@ -27,7 +27,7 @@ struct Sink
                  Pool::Index chunks = 64,
                  Position begin = 0,
                  std::size_t most = 16U << 20U )
-    : pool( chunks ), delivered( begin ), in( *pool, delivered, { window, most } )
+    : pool( chunks ), record { .delivered = begin }, in( *pool, record, { window, most } )
   {}
 
   Verdict data( Position from, std::string_view bytes ) { return in.place( from, raw( bytes ) ); }
@@ -55,7 +55,7 @@ struct Sink
   }
 
   TestPool pool;
-  Position delivered;
+  InflowRecord record;
   Inflow in;
 };
 

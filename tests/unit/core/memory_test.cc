@@ -11,7 +11,7 @@ namespace {
 TEST( Slots, EachRecordHasOneOwnerAndThenThereIsNone )
 {
   std::array<SessionRecord, 3> records {};
-  Slots slots { records };
+  Slots slots { std::span<SessionRecord> { records } };
   std::set<SessionRecord*> taken;
   for ( int i = 0; i < 3; ++i ) {
     taken.insert( slots.take() );
@@ -30,19 +30,19 @@ TEST( Slots, NothingOfAnEarlierSessionIsLeftInARecord )
 {
   std::array<SessionRecord, 1> records {};
   records[0].session = 99; // whatever was in the memory before
-  Slots slots { records };
+  Slots slots { std::span<SessionRecord> { records } };
   for ( int i = 0; i < 2; ++i ) {
     SessionRecord* const record = slots.take();
     ASSERT_NE( record, nullptr );
     EXPECT_EQ( record->session, 0U );
-    EXPECT_EQ( record->delivered, 0U );
-    EXPECT_EQ( record->outflow.kept.first, Pool::none );
-    EXPECT_FALSE( record->outflow.ended );
+    EXPECT_EQ( record->inflow.delivered, 0U );
+    EXPECT_EQ( record->outflow.kept.end, 0U );
+    EXPECT_EQ( record->outflow.ended, 0U );
     EXPECT_EQ( record->fd, -1 );
     record->session = 7;
-    record->delivered = 8;
-    record->outflow.kept = { .begin = 1, .end = 2, .first = 3, .chunks = 4 };
-    record->outflow.ended = true;
+    record->inflow.delivered = 8;
+    record->outflow.kept = { .begin = 1, .end = 2 };
+    record->outflow.ended = 1;
     record->fd = 5;
     slots.give( record );
     EXPECT_EQ( records[0].session, 0U ) << "a free slot says so";

@@ -39,9 +39,37 @@ public:
   };
 
   End( Side side, TestMemory& memory, SessionLimits limits )
-    : tunnel( side, memory.memory(), limits ), opens_( side == Side::opener )
+    : tunnel( side, record_, memory.memory(), limits ), opens_( side == Side::opener )
   {}
 
+  // One that goes on with a tunnel's record, and with the sessions of it that were found.
+  End( Side side, TunnelRecord& record, TestMemory& memory, SessionLimits limits )
+    : tunnel( side, record, memory.memory(), limits ), opens_( side == Side::opener )
+  {
+    for ( const auto& [session, chunks] : memory.found.sessions ) {
+      if ( session->tunnel == record.slot ) {
+        tunnel.restore( *session, chunks );
+      }
+    }
+  }
+  // The programs of an earlier process are still there, and their sockets.
+  void inherit( std::map<SessionId, Leg>&& left )
+  {
+    legs = std::move( left );
+    for ( auto& [id, leg] : legs ) {
+      leg.session = nullptr;
+    }
+    tunnel.for_each_session( [this]( Session& session ) {
+      if ( not session.released() ) {
+        legs[session.id()].session = &session;
+      }
+    } );
+  }
+
+private:
+  TunnelRecord record_ {};
+
+public:
   Tunnel tunnel;
   std::map<SessionId, Leg> legs {};
   bool connects = true; // targets, at once

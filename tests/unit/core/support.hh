@@ -3,7 +3,9 @@
 #include "core/frame_batch.hh"
 #include "core/frame_reader.hh"
 #include "core/memory.hh"
+#include "core/recovery.hh"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -62,14 +64,37 @@ public:
   explicit TestPool( Pool::Index chunks, Pool::Index hot_max = 2 )
     : memory_( std::make_unique_for_overwrite<std::byte[]>( chunks * Pool::chunk_size ) )
     , next_( chunks )
-    , pool_( { memory_.get(), chunks * Pool::chunk_size }, next_, hot_max )
+    , labels_( chunks )
+    , pool_( { memory_.get(), chunks * Pool::chunk_size }, next_, labels_, hot_max )
   {}
+  // What a process leaves that dies: labels, and the chunks that have an owner. The rest is scribbled over.
+  TestPool( const TestPool& dead )
+    : memory_( std::make_unique_for_overwrite<std::byte[]>( dead.next_.size() * Pool::chunk_size ) )
+    , next_( dead.next_.size(), 0xa5a5a5a5 )
+    , labels_( dead.labels_ )
+    , pool_( { memory_.get(), next_.size() * Pool::chunk_size }, next_, labels_, 2 )
+  {
+    for ( Pool::Index chunk = 0; chunk < next_.size(); ++chunk ) {
+      const auto into = std::span { memory_.get() + chunk * Pool::chunk_size, Pool::chunk_size };
+      if ( labels_[chunk].owner != 0 ) {
+        std::ranges::copy( dead.pool_.bytes( chunk ), into.begin() );
+      } else {
+        std::ranges::fill( into, std::byte { 0xa5 } );
+      }
+    }
+  }
+  TestPool& operator=( const TestPool& ) = delete;
+  ~TestPool() = default;
+
+  std::span<Pool::Label> labels() { return labels_; }
+  [[nodiscard]] std::size_t size() const { return next_.size(); }
   Pool& operator*() { return pool_; }
   Pool* operator->() { return &pool_; }
 
 private:
   std::unique_ptr<std::byte[]> memory_;
   std::vector<Pool::Index> next_;
+  std::vector<Pool::Label> labels_;
   Pool pool_;
 };
 
@@ -77,20 +102,48 @@ private:
 class TestMemory
 {
 public:
-  TestMemory( Pool::Index outflow_chunks, Pool::Index inflow_chunks, std::size_t sessions )
-    : outflow_( outflow_chunks ), inflow_( inflow_chunks ), records_( sessions ), slots_( records_ )
+  TestMemory( Pool::Index outflow_chunks, Pool::Index inflow_chunks, std::size_t sessions, std::size_t tunnels = 4 )
+    : outflow_( outflow_chunks )
+    , inflow_( inflow_chunks )
+    , tunnel_records_( tunnels )
+    , tunnels_( tunnel_records_ )
+    , records_( sessions )
+    , slots_( records_ )
   {}
+  // What its successor finds when a process of that side has died; `found` says what that is.
+  TestMemory( const TestMemory& dead, Side side )
+    : outflow_( dead.outflow_ )
+    , inflow_( static_cast<Pool::Index>( dead.inflow_.size() ) )
+    , tunnel_records_( dead.tunnel_records_ )
+    , tunnels_( tunnel_records_ )
+    , records_( dead.records_ )
+    , slots_( records_ )
+    , found( survey( side, tunnel_records_, records_, outflow_.labels() ) )
+  {
+    tunnels_.recover();
+    slots_.recover();
+    outflow_->recover();
+  }
   Memory memory() { return { *outflow_, *inflow_, slots_ }; }
   Pool& outflow() { return *outflow_; }
   Pool& inflow() { return *inflow_; }
-  Slots& slots() { return slots_; }
+  Slots<SessionRecord>& slots() { return slots_; }
+  Slots<TunnelRecord>& tunnels() { return tunnels_; }
+  std::vector<SessionRecord>& records() { return records_; }
+  std::vector<TunnelRecord>& tunnel_records() { return tunnel_records_; }
+  std::span<Pool::Label> labels() { return outflow_.labels(); }
   [[nodiscard]] bool all_back() { return outflow_->used() == 0 and inflow_->used() == 0 and slots_.used() == 0; }
 
 private:
   TestPool outflow_;
   TestPool inflow_;
+  std::vector<TunnelRecord> tunnel_records_;
+  Slots<TunnelRecord> tunnels_;
   std::vector<SessionRecord> records_;
-  Slots slots_;
+  Slots<SessionRecord> slots_;
+
+public:
+  Survey found {};
 };
 
 // Everything in a batch, as one string.
