@@ -4,6 +4,7 @@
 //
 // The functions appear in the order of a life: find the server, connect, send, end.
 
+#include "line_options.hh"
 #include "program.hh"
 
 #include "lines/line_splitter.hh"
@@ -329,16 +330,9 @@ int run( const std::string& host, std::uint16_t port )
 int main( int argc, char** argv )
 {
   return holdfast::program::run_main( "client", [&] {
-    CLI::App app { "Sends every line of standard input to a server, as one message each.", "client" };
     std::string host;
     std::uint16_t port = 0;
-    app.add_option( "SIP", host, "The server: a name, an IPv4 or an IPv6 address" )->required();
-    app.add_option( "SPORT", port, "Its port" )->required()->check( CLI::Range( 1, 65535 ) );
-    app.footer(
-      "A line may have 1024 bytes without its newline; a longer one is reported and not sent.\n\n"
-      "Exit status: 0 all lines were sent and the server has them, 1 trouble with the connection or the input,\n"
-      "2 wrong options, 3 all lines were sent but for some that were too long, 130 and 143 ended by a signal." );
-    const auto status = holdfast::program::parse( app, argc, argv );
+    const auto status = holdfast::program::parse_client( argc, argv, host, port );
     return status ? *status : holdfast::run( host, port );
   } );
 }

@@ -2,6 +2,7 @@
 
 #include "net/loop.hh"
 #include "net/signals.hh"
+#include "program.hh"
 #include "proxy/config.hh"
 
 #include <CLI/CLI.hpp>
@@ -10,12 +11,13 @@
 
 #include <cmath>
 #include <map>
-#include <memory>
+#include <optional>
 #include <string>
 
-// The options that cproxy and sproxy have in common, as a person writes them.
+// The options of cproxy and sproxy, as a person writes them, and what becomes of them.
 namespace holdfast::program {
 
+// What both have.
 struct ProxyOptions
 {
   std::string bind {};
@@ -28,6 +30,19 @@ struct ProxyOptions
   double keep_ms = 24.0 * 3600 * 1000;
   std::uint64_t max_sessions = 10000;
   std::string log_level = "info";
+};
+
+struct CproxyOptions : ProxyOptions
+{
+  std::string host {}; // where sproxy is
+  unsigned far_port = 0;
+  std::string state_folder {};
+};
+
+struct SproxyOptions : ProxyOptions
+{
+  HostPort target {};
+  bool single = false;
 };
 
 // How a person writes a quantity, and what we make of it: a plain number.
@@ -112,6 +127,66 @@ inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
     ->check( CLI::IsMember( { "trace", "debug", "info", "warn", "error", "off" } ).description( "" ) )
     ->type_name( "LEVEL" )
     ->capture_default_str();
+}
+
+// Take the command line apart, as parse() does.
+inline std::optional<int> parse_cproxy( int argc, const char* const* argv, CproxyOptions& options )
+{
+  options.bind = "127.0.0.1";
+  CLI::App app { "cproxy: keeps the TCP sessions of this machine's programs alive while its address changes.\n"
+                 "Programs connect to LPORT here; sproxy on SIP connects them to their target.",
+                 "cproxy" };
+  app.add_option( "LPORT", options.port, "Port for the programs" )
+    ->required()
+    ->check( between( 0, 65535, "0 and 65535" ) )
+    ->type_name( "PORT" );
+  app.add_option( "SIP", options.host, "Where sproxy runs: a name, an IPv4 or an IPv6 address" )
+    ->required()
+    ->check( CLI::Validator { is_not_empty, "" } )
+    ->type_name( "HOST" );
+  app.add_option( "SPORT", options.far_port, "sproxy's port" )
+    ->required()
+    ->check( between( 1, 65535, "1 and 65535" ) )
+    ->type_name( "PORT" );
+  add_proxy_options( app, options );
+  app
+    .add_option(
+      "--state-dir", options.state_folder, "Where to keep who we are (default $XDG_STATE_HOME/holdfast)" )
+    ->type_name( "DIR" );
+  app.footer( "Example: cproxy 2323 server.example.org 5000, then telnet localhost 2323.\n"
+              "Exit status: 0 stopped by SIGINT or SIGTERM, 1 trouble (said in one line), 2 wrong options." );
+  return parse( app, argc, argv );
+}
+
+inline std::optional<int> parse_sproxy( int argc, const char* const* argv, SproxyOptions& options )
+{
+  options.bind = "*";
+  std::string target = "127.0.0.1:23";
+  CLI::App app {
+    "sproxy: the far end of cproxy. Connects the sessions that cproxies bring to the target, and keeps them\n"
+    "while their machines move or are away.",
+    "sproxy"
+  };
+  app.add_option( "SPORT", options.port, "Port for the cproxies" )
+    ->required()
+    ->check( between( 0, 65535, "0 and 65535" ) )
+    ->type_name( "PORT" );
+  app.add_option( "--target", target, "Connect sessions to this" )->type_name( "HOST:PORT" )->capture_default_str();
+  app.add_flag( "--single", options.single, "One session at a time: a new one closes the one before" );
+  add_proxy_options( app, options );
+  app.footer( "Example: sproxy 5000 --target 127.0.0.1:22\n"
+              "Exit status: 0 stopped by SIGINT or SIGTERM, 1 trouble (said in one line), 2 wrong options." );
+  if ( const auto status = parse( app, argc, argv ) ) {
+    return *status;
+  }
+  const auto address = parse_host_port( target );
+  if ( not address ) {
+    say(
+      "sproxy", "--target: '{}' is not HOST:PORT, such as 127.0.0.1:23 or [::1]:23 (see sproxy --help)", target );
+    return status_usage;
+  }
+  options.target = *address;
+  return std::nullopt;
 }
 
 inline void apply( const ProxyOptions& options, ProxyConfig& config )

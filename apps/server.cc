@@ -5,6 +5,7 @@
 // One thread, one event loop. When standard output is slower than the clients, Output fills up, no client is read
 // any more, and TCP holds them back: nothing is dropped, and memory stays bounded.
 
+#include "line_options.hh"
 #include "program.hh"
 
 #include "lines/message.hh"
@@ -384,15 +385,8 @@ int run( std::uint16_t port )
 int main( int argc, char** argv )
 {
   return holdfast::program::run_main( "server", [&] {
-    CLI::App app { "Prints the messages of all its clients, each as two lines: its length and its payload.",
-                   "server" };
     std::uint16_t port = 0;
-    app.add_option( "SPORT", port, "The port to listen on, IPv4 and IPv6; 0 lets the system choose" )
-      ->required()
-      ->check( CLI::Range( 0, 65535 ) );
-    app.footer( "Says on standard error which port it listens on, and what happens to clients.\n\n"
-                "Exit status: 0 ended by SIGINT or SIGTERM, 1 cannot listen or cannot write, 2 wrong options." );
-    const auto status = holdfast::program::parse( app, argc, argv );
+    const auto status = holdfast::program::parse_server( argc, argv, port );
     return status ? *status : holdfast::run( port );
   } );
 }

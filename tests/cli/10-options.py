@@ -19,6 +19,7 @@ def wrong_options_end_with_one_line_and_status_2():
         ("client", (), "SIP"),
         ("client", ("127.0.0.1",), "SPORT"),
         ("client", ("127.0.0.1", "telnet"), "SPORT"),
+        ("client", ("", "5000"), "SIP"),  # once taken for a name that the resolver was asked for
         ("client", ("127.0.0.1", "0"), "SPORT"),
         ("client", ("127.0.0.1", "65536"), "SPORT"),
         ("client", ("127.0.0.1", "5000", "extra"), "extra"),
@@ -27,6 +28,7 @@ def wrong_options_end_with_one_line_and_status_2():
         ("server", ("65536",), "SPORT"),
         ("server", ("-5",), "-"),
         ("server", ("5000x",), "SPORT"),
+        ("server", ("50\n00",), "SPORT"),  # once quoted as it was, which made two lines
         ("server", ("5000", "extra"), "extra"),
     ):
         status, out, errors = outcome(name, *arguments)
