@@ -76,7 +76,9 @@ bool Session::over() const
   if ( reset_by_us() ) {
     return not named();
   }
-  return complete() and not inflow_.news();
+  // Told on an earlier link is not enough: once a link has taken over on which we are expected to know the session,
+  // the peer waits until it hears from it there.
+  return complete() and not inflow_.news() and on_link_.introduced;
 }
 
 // -- from the link ------------------------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ struct SessionLimits
 // matter to the peer any more:
 //
 //   how it ended               over when
-//   both streams to their end  our end is acknowledged, theirs delivered, and that was told once
+//   both streams to their end  our end is acknowledged, theirs delivered, that was told once, and the session was
+//                              introduced on the link there is, or was last
 //   reset by us                the peer said closed, or never heard of the session
 //   reset by the peer          at once (closed is said by the tunnel, which needs no session for it)
 //   closed by the peer         at once: it forgets only sessions that are over on its side
