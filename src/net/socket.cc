@@ -10,7 +10,9 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
@@ -224,11 +226,24 @@ Accepted accept_from( int listener )
   }
 }
 
-Connecting connect_to( const Address& address )
+bool is_among_the_last( int fd, int spare )
+{
+  rlimit limit {};
+  if ( ::getrlimit( RLIMIT_NOFILE, &limit ) != 0 ) {
+    return false;
+  }
+  const rlim_t kept = std::min( static_cast<rlim_t>( spare ), limit.rlim_cur / 4 );
+  return static_cast<rlim_t>( fd ) >= limit.rlim_cur - kept;
+}
+
+Connecting connect_to( const Address& address, int spare )
 {
   Fd fd { ::socket( address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0 ) };
   if ( not fd ) {
     return { .error = errno };
+  }
+  if ( spare > 0 and is_among_the_last( fd.get(), spare ) ) {
+    return { .error = EMFILE };
   }
   if ( ::connect( fd.get(), address.raw(), address.length ) != 0 and errno != EINPROGRESS and errno != EINTR ) {
     return { .error = errno };

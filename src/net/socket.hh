@@ -72,14 +72,20 @@ struct Accepted
 };
 [[nodiscard]] Accepted accept_from( int listener );
 
+// Whether this is one of the last `spare` descriptors that the process may have (a quarter of them all at most).
+// Linux always gives the lowest free number, so then nearly all others are in use. What sessions may use ends
+// there: else a crowd of them would take the descriptor that the next link needs, and nothing would move any more.
+inline constexpr int spare_for_links = 32;
+[[nodiscard]] bool is_among_the_last( int fd, int spare );
+
 // A non-blocking socket with a connect under way (or done: then it is writable at once).
-// On failure `fd` is none and `error` the errno.
+// On failure `fd` is none and `error` the errno. Leaves `spare` descriptors unused: EMFILE instead.
 struct Connecting
 {
   Fd fd {};
   int error = 0;
 };
-[[nodiscard]] Connecting connect_to( const Address& address );
+[[nodiscard]] Connecting connect_to( const Address& address, int spare = 0 );
 
 // The outcome of a connect once the socket is writable, and any pending error otherwise; 0 is success. Reading
 // clears it (SO_ERROR, socket(7)).

@@ -32,7 +32,7 @@ void TargetDial::try_next()
   socket_.reset();
   while ( next_ < addresses_.size() ) {
     trying_ = addresses_[next_++];
-    Connecting connecting = connect_to( trying_ );
+    Connecting connecting = connect_to( trying_, spare_for_links );
     if ( connecting.fd ) {
       socket_ = std::move( connecting.fd );
       loop_.watch( *this, socket_.get() );
