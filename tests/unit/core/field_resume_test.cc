@@ -95,6 +95,10 @@ struct Ends
     if ( decision.welcome.answer == Answer::made ) {
       EXPECT_TRUE( not server or server->tunnel.sessions() == 0 ) << "a tunnel in use was ended";
       server = std::make_unique<End>( Side::acceptor, far, limits );
+      if ( server_record != nullptr ) {
+        slots.give( server_record );
+      }
+      server_record = decision.record;
     } else {
       EXPECT_EQ( decision.welcome.answer, Answer::resumed );
     }
@@ -124,11 +128,15 @@ struct Ends
   TestMemory near { 4, 4, 2 };
   TestMemory far { 4, 4, 2 };
   TestCrypto crypto;
-  Claim claim { crypto, { .run = 1, .beat = 100ms, .window = 1000 } };
-  Admission admission { crypto, { .beat = 100ms, .window = 1000, .tunnels_max = 2 } };
+  TunnelRecord of_client {};
+  std::array<TunnelRecord, 2> of_server {};
+  Slots<TunnelRecord> slots { of_server };
+  Claim claim { crypto, { .run = 1, .beat = 100ms, .window = 1000 }, of_client };
+  Admission admission { crypto, { .beat = 100ms, .window = 1000 }, slots };
   FrameBatch batch {};
   End client;
   std::unique_ptr<End> server {};
+  TunnelRecord* server_record = nullptr;
   std::shared_ptr<Link> link {};
   std::shared_ptr<Link> server_link {}; // the one that carries the tunnel, as the server believes
   bool client_attached = false;

@@ -211,9 +211,9 @@ struct Stream
 {
   explicit Stream( Position begin )
     : record { .kept = { .begin = begin, .end = begin } }
-    , delivered( begin )
+    , received { .delivered = begin }
     , out( *memory_out, record, { 1U << 20U }, 5000 )
-    , in( *memory_in, delivered, { 5000, 1U << 20U } )
+    , in( *memory_in, received, { 5000, 1U << 20U } )
   {}
 
   void write( std::string_view bytes )
@@ -273,7 +273,7 @@ struct Stream
   TestPool memory_out { 64 };
   TestPool memory_in { 64 };
   OutflowRecord record;
-  Position delivered;
+  InflowRecord received;
   Outflow out;
   Inflow in;
   std::string got {};
