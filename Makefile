@@ -10,7 +10,7 @@ PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test bench report install clean dev tidy format coverage
+.PHONY: help release demo test bench report install clean dev tidy format coverage model
 
 help:           ## this list
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -29,6 +29,10 @@ demo: release   ## a telnet session that lives through a change of address, besi
 test:           ## every test: unit, cli and tidy with sanitizers, then all with the release build
 	@scripts/deps.sh build test
 	@JOBS=$(JOBS) NET_JOBS=$(NET_JOBS) scripts/test.sh
+
+model:          ## the resume protocol, checked exhaustively with spin (BOUNDS=large: minutes, gigabytes)
+	@scripts/deps.sh model
+	@tests/model/run.py --bounds $(or $(BOUNDS),small)
 
 bench: release  ## throughput and latency of direct, --raw and the protocol, as a table
 	@scripts/deps.sh bench

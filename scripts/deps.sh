@@ -1,5 +1,5 @@
 #!/bin/bash
-# scripts/deps.sh GROUP...    groups: build test demo bench report dev
+# scripts/deps.sh GROUP...    groups: build test demo model bench report dev
 #
 # Installs the Debian packages of these groups that are missing: says which, asks nothing, and is silent and instant
 # when nothing is missing. HOLDFAST_DEPS=no turns it off.
@@ -17,13 +17,15 @@ packages_of() {
     demo) echo python3 iproute2 iputils-ping procps util-linux telnet login libkrb5-3 tmux ;;
     test)
       packages_of demo
+      packages_of model
       echo libgtest-dev libgmock-dev binutils nftables expect openssh-client openssh-server postgresql-15
       ;;
+    model) echo python3 spin gcc ;;
     bench) echo python3 iproute2 util-linux libgtest-dev libgmock-dev ;;
     report) echo pandoc weasyprint fonts-dejavu-core ;;
     dev) echo clang clang-format clang-tidy gcovr ;;
     *)
-      echo "deps: there is no group '$1' (groups: build test demo bench report dev)" >&2
+      echo "deps: there is no group '$1' (groups: build test demo model bench report dev)" >&2
       exit 2
       ;;
   esac

@@ -2,7 +2,8 @@
 # Every test, in two runs of ctest. `make test` calls this after installing what is missing.
 #
 #   1. unit, sim, fuzz, cli, interop and tidy with the dev build: what ASan and UBSan have to say
-#   2. everything with the release build, among it the real programs in network namespaces (label net)
+#   2. everything with the release build, among it the real programs in network namespaces (label net) and the model of
+#      the protocol, which needs no build (label model)
 #
 # The first run that fails ends it, so the closing line on the screen is always the verdict of all.
 set -euo pipefail
