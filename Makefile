@@ -10,10 +10,10 @@ PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test bench report install clean dev tidy format coverage model
+.PHONY: help release demo test bench report install clean dev tidy format coverage model fuzz fuzz-merge soak
 
 help:           ## this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 release:        ## build ./client ./server ./cproxy ./sproxy (this is what plain `make` does)
 	@scripts/deps.sh build
@@ -33,6 +33,10 @@ test:           ## every test: unit, cli and tidy with sanitizers, then all with
 model:          ## the resume protocol, checked exhaustively with spin (BOUNDS=large: minutes, gigabytes)
 	@scripts/deps.sh model
 	@tests/model/run.py --bounds $(or $(BOUNDS),small)
+
+soak: release   ## many apps, a link that is cut all the time, for MINUTES=10: nothing may be left (SEED=...)
+	@scripts/deps.sh soak
+	@tests/soak/soak.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 bench: release  ## throughput and latency of direct, --raw and the protocol, as a table
 	@scripts/deps.sh bench
@@ -56,6 +60,13 @@ dev:            ## build everything with ASan and UBSan in build/dev
 	@scripts/deps.sh build test
 	cmake --preset dev
 	cmake --build build/dev -j $(JOBS)
+
+fuzz:           ## look for inputs that break something (SECONDS=60 for each target)
+	@scripts/deps.sh build fuzz
+	@tests/fuzz/run --seconds $(or $(SECONDS),60) --jobs $(JOBS)
+
+fuzz-merge:     ## add what `make fuzz` found to the corpus in the tree
+	@tests/fuzz/run --merge
 
 tidy:           ## run clang-tidy over the sources (FILES="..." for some of them)
 	@scripts/deps.sh build test dev

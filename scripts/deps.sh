@@ -1,5 +1,5 @@
 #!/bin/bash
-# scripts/deps.sh GROUP...    groups: build test demo model bench report dev
+# scripts/deps.sh GROUP...    groups: build test fuzz demo model bench report dev
 #
 # Installs the Debian packages of these groups that are missing: says which, asks nothing, and is silent and instant
 # when nothing is missing. HOLDFAST_DEPS=no turns it off.
@@ -18,14 +18,17 @@ packages_of() {
     test)
       packages_of demo
       packages_of model
+      packages_of fuzz
       echo libgtest-dev libgmock-dev binutils nftables expect openssh-client openssh-server postgresql-15
       ;;
+    fuzz) echo python3 clang libclang-rt-14-dev libgtest-dev libgmock-dev ;;
     model) echo python3 spin gcc ;;
+    soak) echo python3 iproute2 iputils-ping procps util-linux nftables ;;
     bench) echo python3 iproute2 util-linux libgtest-dev libgmock-dev ;;
     report) echo pandoc weasyprint fonts-dejavu-core ;;
     dev) echo clang clang-format clang-tidy gcovr ;;
     *)
-      echo "deps: there is no group '$1' (groups: build test demo model bench report dev)" >&2
+      echo "deps: there is no group '$1' (groups: build test fuzz demo model bench report dev)" >&2
       exit 2
       ;;
   esac
