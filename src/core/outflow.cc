@@ -66,8 +66,9 @@ void Outflow::rewind()
 
 void Outflow::abandon()
 {
-  kept_.restart( kept_.end() );
   sent_ = std::max( sent_, kept_.end() );
+  record_.sent_most = std::max( record_.sent_most, sent_ ); // first: acknowledged is never beyond it
+  kept_.restart( kept_.end() );
   cursor_ = {};
 }
 

@@ -51,6 +51,13 @@ public:
   [[nodiscard]] Time next_beat() const { return next_beat_; }
   // When suspicion begins (or began), should nothing be heard until then.
   [[nodiscard]] Time suspicion() const { return heard_ + silence_max() + std::chrono::nanoseconds { 1 }; }
+  // When to look at the link again though nothing arrives: to beat, if it can be written to, or to suspect. Within
+  // a beat in any case: only who looks often knows how much of a silence he slept through (excuse()).
+  [[nodiscard]] Time next_look( Time now, bool writable ) const
+  {
+    const Time beat = writable ? next_beat_ : now + config_.beat;
+    return suspicion() > now ? std::min( beat, suspicion() ) : beat;
+  }
 
 private:
   [[nodiscard]] Duration silence_max() const { return peer_beat_ * config_.misses; }

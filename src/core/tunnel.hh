@@ -54,6 +54,11 @@ public:
   // The next session to serve, in the order they were touched; nullptr when there is none left.
   [[nodiscard]] Session* next_touched();
   [[nodiscard]] bool has_touched() const { return not touched_.empty(); }
+  // Entries in all lists, for whoever watches that they stay small.
+  [[nodiscard]] std::size_t queued() const
+  {
+    return turns_.size() + touched_.size() + later_.size() + closed_.size();
+  }
   void served( Session& session, Time now );
 
   // -- the link ---------------------------------------------------------------------------------------------------

@@ -91,9 +91,7 @@ void LinkLeg::ready( std::uint32_t events )
 
 Time LinkLeg::deadline() const
 {
-  const Time beat = writable() ? pulse_.next_beat() : never; // else the loop will say when it is writable again
-  const Time suspicion = pulse_.suspicion() > loop_.now() ? pulse_.suspicion() : never;
-  return std::min( beat, suspicion );
+  return pulse_.next_look( loop_.now(), writable() );
 }
 
 void LinkLeg::finish_connecting()
@@ -144,7 +142,9 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
   loop_.touch( *this );
   for ( int i = 0; i < writes_per_turn and writable(); ++i ) {
     batch.start( rest_ );
-    if ( pulse_.beat_due( now ) and not batch.full() ) {
+    // Bytes that wait are as good a sign of life; on a link slower than its heartbeats these would pile up behind
+    // them.
+    if ( pulse_.beat_due( now ) and batch.empty() ) {
       batch.put( pulse_.beat( now ) );
     }
     if ( tunnel != nullptr and not batch.full() ) {

@@ -1,6 +1,8 @@
 #include "sim/world.hh"
 
+#include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace holdfast::sim {
 
@@ -24,74 +26,136 @@ std::size_t some_size( Chance& chance, bool tiny )
 SessionLimits some_limits( Chance& chance, bool tiny )
 {
   const std::size_t initial = tiny ? chance.between( 1, 40 ) : chance.between( 100, 70'000 );
-  const std::size_t most = tiny ? chance.between( 1, 80 ) : chance.between( 100, 200'000 );
+  const std::size_t most = tiny ? chance.between( 1, 80 ) : chance.between( 1000, 200'000 );
   return { .outflow = { most }, .inflow = { initial, most } };
 }
 
-std::uint32_t first_window( const SessionLimits& limits )
+std::unique_ptr<TestMemory> some_memory( Chance& chance )
 {
-  return static_cast<std::uint32_t>( std::min( limits.inflow.window_initial, limits.inflow.window_max ) );
+  const auto chunks = [&] {
+    return static_cast<Pool::Index>( chance.once_in( 3 ) ? chance.between( 1, 4 ) : chance.between( 5, 40 ) );
+  };
+  const auto outflow = chunks();
+  const auto inflow = chunks();
+  return std::make_unique<TestMemory>( outflow, inflow, chance.between( 4, 8 ) );
 }
 
-Pool::Index some_chunks( Chance& chance )
+Duration up_to( Chance& chance, Duration most )
 {
-  return static_cast<Pool::Index>( chance.once_in( 3 ) ? chance.between( 1, 4 ) : chance.between( 5, 40 ) );
+  return Duration { chance.below( static_cast<std::size_t>( most.count() ) + 1 ) };
+}
+
+double milliseconds( Duration duration )
+{
+  return std::chrono::duration<double, std::milli>( duration ).count();
 }
 
 } // namespace
 
-World::World( std::uint64_t seed, bool trace )
+void Tally::add( const Tally& other )
+{
+  steps += other.steps;
+  links += other.links;
+  attached += other.attached;
+  overtaken += other.overtaken;
+  sessions += other.sessions;
+  resets += other.resets;
+  resumes += other.resumes;
+  strangers += other.strangers;
+  kills += other.kills;
+  restarts += other.restarts;
+  sleeps += other.sleeps;
+  bytes += other.bytes;
+  time += other.time;
+}
+
+World::World( std::uint64_t seed, Level level, bool trace )
   : chance_( seed )
+  , level_( level )
   , trace_( trace )
-  , harsh_( chance_.once_in( 3 ) )
   , tiny_( chance_.once_in( 8 ) )
+  , gentle_( chance_.once_in( 8 ) )
+  , restarts_( not gentle_ and chance_.once_in( 5 ) )
+  , stride_( std::to_array<Duration>( { 1ms, 3ms, 20ms, 150ms } ).at( chance_.below( 4 ) ) )
   , crypto_( seed )
   , limits_( some_limits( chance_, tiny_ ) )
-  , near_( some_chunks( chance_ ), some_chunks( chance_ ), chance_.between( 4, 8 ) )
-  , far_( some_chunks( chance_ ), some_chunks( chance_ ), chance_.between( 4, 8 ) )
-  , claim_( crypto_,
-            { .run = seed, .beat = std::chrono::milliseconds { 100 }, .window = first_window( limits_ ) },
-            client_record_ )
-  , admission_( crypto_,
-                { .beat = std::chrono::milliseconds { 100 }, .window = first_window( limits_ ) },
-                server_slots_ )
-  , client_( Side::opener, near_, limits_ )
+  , keep_( not gentle_ and chance_.once_in( 6 ) ? 40s + up_to( chance_, 60s ) : Duration { 96h } )
+  , network_( chance_ )
+  , stage_ { .network = network_, .chance = chance_, .crypto = crypto_, .trace = trace }
   , sessions_left_( chance_.between( 1, 8 ) )
-{}
+{
+  stage_.note = [this]( const std::string& what ) { note( what ); };
+  stage_.fail = [this]( const std::string& what ) { fail( what ); };
+  stage_.excuse = [this]( std::uint64_t run, const std::string& why ) { excuse( run, why ); };
+  if ( gentle_ ) {
+    stride_ = std::min<Duration>( stride_, 3ms ); // hosts that are given their turns in time
+  }
+  network_.weather.delay = chance_.once_in( 3 )   ? Duration {}
+                           : chance_.once_in( 3 ) ? up_to( chance_, 150ms )
+                                                  : up_to( chance_, 20ms );
+  network_.weather.jitter = chance_.once_in( 2 ) ? Duration {} : up_to( chance_, 30ms );
+  network_.weather.small_buffers = chance_.once_in( 3 );
+  network_.weather.life_max = gentle_ ? 0 : chance_.once_in( 3 ) ? 900 : chance_.once_in( 2 ) ? 60'000 : 0;
+  far_clock_ = up_to( chance_, 1000h ); // no host knows what another one's clock says
+  replace_far();
+  for ( std::size_t i = chance_.once_in( 4 ) ? 2 : 1; i > 0; --i ) {
+    nears_.emplace_back();
+    near_busy_.emplace_back();
+    replace_near( nears_.size() - 1 );
+  }
+}
 
 std::optional<std::string> World::run( Tally& tally )
 {
+  const Time begin = stage_.now;
   const std::size_t wild_steps = chance_.between( 50, 500 );
   for ( std::size_t i = 0; i < wild_steps and not failure_; ++i ) {
     step();
   }
   note( "the faults stop" );
   calm_ = true;
-  for ( Link& link : links_ ) { // whatever was lost stays lost, and is noticed at last
-    if ( link.up_left != std::string::npos or link.down_left != std::string::npos ) {
-      close_client( link );
-      close_server( link );
-    }
+  network_.weather.calm = true;
+  network_.weather.dials = Network::Dials::succeed;
+  for ( Busy* busy : { &far_busy_, near_busy_.data(), &near_busy_.back() } ) {
+    busy->until = {};
   }
-  constexpr std::size_t calm_steps_max = 60'000; // a minute
-  for ( std::size_t i = 0; not failure_ and not all_done(); ++i ) {
+  // A minute and a half to notice what is dead (30 s of patience, twice), and a round trip for each smallest
+  // window.
+  const Duration trip = 2 * ( network_.weather.delay + network_.weather.jitter ) + 40ms;
+  const auto windows = static_cast<std::int64_t>( tiny_ ? 400 : 150'000 / 100 );
+  const Time limit = stage_.now + 3min + windows * trip;
+  while ( not failure_ and not all_done() ) {
     step();
-    if ( i == calm_steps_max ) {
+    if ( stage_.now > limit ) {
       fail( "it does not come to an end" );
       describe_rest();
     }
   }
+  // What was dead without anybody waiting for it goes with patience.
+  const bool to_the_last = not failure_ and chance_.once_in( 4 );
+  for ( const Time until = stage_.now + 40s; to_the_last and not failure_ and stage_.now < until; ) {
+    step();
+  }
+  if ( to_the_last and network_.links.size() != nears_.size() ) {
+    for ( const Link& link : network_.links ) {
+      note( "link " + std::to_string( link.number ) + ": near " + ( link.near.open ? "open" : "closed" ) + ", far "
+            + ( link.far.open ? "open" : "closed" ) );
+    }
+    fail( std::to_string( network_.links.size() ) + " links are left" );
+  }
+  if ( to_the_last and far_->memory().tunnels().used() != nears_.size() ) {
+    fail( std::to_string( far_->memory().tunnels().used() ) + " tunnels are left" );
+  }
+  if ( gentle_ and stage_.attached != nears_.size() ) {
+    fail( "a link was replaced although the network was only slow" );
+  }
   check_end();
-  tally.steps += tally_.steps;
-  tally.links += tally_.links;
-  tally.attached += tally_.attached;
-  tally.overtaken += tally_.overtaken;
-  tally.remade += tally_.remade;
-  tally.replayed += tally_.replayed;
-  tally.sessions += tally_.sessions;
-  tally.resets += tally_.resets;
-  tally.resumes += tally_.resumes;
-  tally.bytes += tally_.bytes;
+  tally_.links = network_.dialled;
+  tally_.attached = stage_.attached;
+  tally_.overtaken = stage_.overtaken;
+  tally_.resumes = stage_.resumes;
+  tally_.time = stage_.now - begin;
+  tally.add( tally_ );
   return failure_;
 }
 
@@ -100,101 +164,243 @@ std::optional<std::string> World::run( Tally& tally )
 void World::step()
 {
   ++tally_.steps;
-  now_ += calm_ ? 1ms : chance_.once_in( 50 ) ? 5s : std::chrono::microseconds { chance_.below( 3000 ) };
-  if ( not calm_ ) {
-    if ( chance_.once_in( 60 ) ) {
-      stranger();
-    }
-    if ( client_link_ != nullptr and chance_.once_in( 100 ) ) { // an error, a hint of the system
-      note( "client gives up link " + std::to_string( client_link_->number ) );
-      close_client( *client_link_ );
-    }
-    if ( server_link_ != nullptr and chance_.once_in( 200 ) ) {
-      note( "server gives up link " + std::to_string( server_link_->number ) );
-      close_server( *server_link_ );
-    }
+  const Time next = next_event();
+  if ( calm_ ) {
+    const Time at_most = stage_.now + ( writing() ? Duration { 5ms } : Duration { 200ms } );
+    stage_.now = std::max( stage_.now + 20us, std::min( next, at_most ) );
+  } else {
+    const Time somewhen = stage_.now + up_to( chance_, stride_ );
+    stage_.now = chance_.once_in( 2 ) ? somewhen : std::max( stage_.now, std::min( next, somewhen ) );
+    mischief();
   }
-  dial();
   open_session();
-  for ( Story& story : stories_ ) {
-    live( story.app, client_.legs.at( story.id ).program );
-    if ( server_ and server_->legs.contains( story.id ) ) {
-      End::Leg& leg = server_->legs.at( story.id );
-      if ( leg.session != nullptr and not leg.session->connected() and ( calm_ or chance_.once_in( 10 ) ) ) {
-        server_->connected( story.id );
-      }
-      live( story.target, leg.program );
+  programs_live();
+  for ( std::size_t i = 0; i < nears_.size(); ++i ) {
+    if ( calm_ or ( stage_.now >= near_busy_[i].until and chance_.below( 3 ) > 0 ) ) {
+      give_turn_to_near( i );
     }
   }
-  if ( calm_ or chance_.once_in( 2 ) ) {
-    client_.turn( now_ );
+  if ( calm_ or ( stage_.now >= far_busy_.until and chance_.below( 3 ) > 0 ) ) {
+    give_turn_to_far();
   }
-  if ( server_ and ( calm_ or chance_.once_in( 2 ) ) ) {
-    server_->connects = chance_.once_in( 2 );
-    server_->refuses = chance_.once_in( 10 ) ? std::optional { ResetReason::refused } : std::nullopt;
-    server_->turn( now_ );
-  }
-  for ( Link& link : links_ ) {
-    move( link );
-  }
-  links_.remove_if( []( const Link& link ) { return not link.client_open and not link.server_open; } );
+  network_.forget_closed();
   check();
 }
 
-// A link is dialled when there is none, and sometimes beside one that may be dead. While a hello for a new tunnel
-// is unanswered there is no other one.
-void World::dial()
+void World::give_turn_to_near( std::size_t index )
 {
-  std::size_t unanswered = 0;
-  for ( Link& link : links_ ) {
-    const bool waits = link.client_open and not link.welcomed;
-    const bool dead = link.up_left == 0 or link.down_left == 0;
-    if ( waits and dead and ( calm_ or chance_.once_in( 40 ) ) ) {
-      close_client( link );
-    } else if ( waits ) {
-      ++unanswered;
+  Busy& busy = near_busy_[index];
+  nears_[index]->turn( stage_.now > busy.due ? stage_.now - busy.due : Duration {} );
+  busy.due = nears_[index]->deadline();
+}
+
+void World::give_turn_to_far()
+{
+  far_->turn( stage_.now > far_busy_.due ? stage_.now - far_busy_.due : Duration {} );
+  far_busy_.due = far_->deadline();
+}
+
+Time World::next_event()
+{
+  Time next = far_busy_.due;
+  for ( const Busy& busy : near_busy_ ) {
+    next = std::min( next, busy.due );
+  }
+  for ( const Link& link : network_.links ) {
+    for ( const Link::Place* place : { &link.near, &link.far } ) {
+      if ( place->open ) {
+        next = std::min( { next, place->in->next_arrival(), place->gone ? never : place->told } );
+        if ( not place->out->rest.empty() and place->out->room() > 0 ) { // its socket has become writable
+          next = stage_.now;
+        }
+      }
+    }
+    if ( link.far.open and not link.far.pulse ) {
+      next = std::min( next, link.connected );
     }
   }
-  const bool wanted = client_link_ == nullptr ? chance_.once_in( 5 ) : not calm_ and chance_.once_in( 40 );
-  const std::size_t most = claim_.has_tunnel() and not calm_ ? 3 : 1;
-  if ( not wanted or unanswered >= most ) {
+  return next;
+}
+
+// Whether a program waits for its proxy to take bytes: memory that comes back is no event of the network.
+bool World::writing()
+{
+  return std::ranges::any_of( stories_, [this]( const Story& story ) {
+    const Program* const app = app_of( story );
+    const Program* const target = target_of( story );
+    return ( app != nullptr and not app->closed and not app->to_write.empty() )
+           or ( target != nullptr and not target->closed and not target->to_write.empty() );
+  } );
+}
+
+void World::mischief()
+{
+  if ( chance_.once_in( 60 ) ) {
+    stranger();
+  }
+  if ( chance_.once_in( 120 ) ) { // a busy machine, or one that was stopped
+    const bool far = chance_.once_in( 2 );
+    Duration most = chance_.once_in( 10 ) ? Duration { 60s } : Duration { 700ms };
+    if ( gentle_ ) { // not so long that the other side could rightly doubt
+      most = far ? Duration { 60ms } : std::min<Duration>( most, 20s );
+    }
+    const std::size_t index = chance_.below( near_busy_.size() );
+    ( far ? far_busy_ : near_busy_[index] ).until = stage_.now + up_to( chance_, most );
+    note( far ? "far is busy" : "near " + std::to_string( index ) + " is busy" );
+    ++tally_.sleeps;
+  }
+  if ( chance_.once_in( 250 ) ) { // everybody sleeps
+    note( "everybody falls asleep" );
+    stage_.now += up_to( chance_, chance_.once_in( 4 ) ? 10min : 10s );
+    ++tally_.sleeps;
+  }
+  if ( gentle_ ) {
     return;
   }
-  Link& link = links_.emplace_back( ++tally_.links );
-  if ( not calm_ and not chance_.once_in( 4 ) ) {
-    const std::size_t life = harsh_ ? 700 : 60'000;
-    link.up_left = chance_.below( life );
-    link.down_left = chance_.once_in( 2 ) ? chance_.below( life ) : std::string::npos;
+  if ( chance_.once_in( 40 ) ) {
+    change_weather();
   }
-  for ( Pipe* pipe : { &link.up, &link.down } ) { // what the kernel's buffers take
-    pipe->capacity = chance_.once_in( 3 ) ? chance_.between( 1, 200 ) : chance_.between( 1, 40'000 );
+  for ( Link& link : network_.links ) {
+    if ( chance_.once_in( 80 ) ) {
+      note( "link " + std::to_string( link.number ) + " is harmed" );
+      network_.harm( link, stage_.now );
+    }
   }
-  link.hello = claim_.hello( binding_ );
-  append_frame( link.up.rest, { .type = FrameType::hello }, encode( link.hello ) );
-  overheard_ = link.hello;
-  note( "client dials link " + std::to_string( link.number ) );
+  if ( chance_.once_in( 120 ) ) {
+    nears_[chance_.below( nears_.size() )]->give_up_link();
+  }
+  if ( chance_.once_in( 250 ) and not far_->clients().empty() ) {
+    far_->give_up_link( far_->clients().begin()->second );
+  }
+  if ( level_ == Level::process and chance_.once_in( 40 ) ) {
+    kill_somebody();
+  }
+  if ( restarts_ and chance_.once_in( 150 ) ) {
+    restart_somebody();
+  }
+}
+
+void World::change_weather()
+{
+  using Dials = Network::Dials;
+  network_.weather.dials = chance_.once_in( 2 )   ? Dials::succeed
+                           : chance_.once_in( 2 ) ? Dials::vanish
+                                                  : Dials::are_closed;
+}
+
+void World::kill_somebody()
+{
+  ++tally_.kills;
+  if ( chance_.once_in( 2 ) ) {
+    far_->recover();
+    far_busy_.due = stage_.now;
+  } else {
+    const std::size_t index = chance_.below( nears_.size() );
+    nears_[index]->recover();
+    near_busy_[index].due = stage_.now;
+  }
+  if ( chance_.once_in( 8 ) ) { // again, at once
+    kill_somebody();
+  }
+}
+
+void World::restart_somebody()
+{
+  ++tally_.restarts;
+  if ( chance_.once_in( 2 ) ) {
+    replace_far();
+  } else {
+    replace_near( chance_.below( nears_.size() ) );
+  }
+}
+
+void World::replace_far()
+{
+  if ( far_ ) {
+    note( "far starts from nothing" );
+    for ( auto& [id, client] : far_->clients() ) {
+      excuse( client.record->run, "its sproxy started from nothing" );
+      tunnel_over( client );
+    }
+    far_->leave();
+  }
+  auto memory = some_memory( chance_ );
+  far_ = std::make_unique<Far>(
+    stage_, HostConfig { .limits = limits_, .clock = far_clock_, .keep = keep_ }, std::move( memory ) );
+  far_->over = [this]( Far::Client& client ) { tunnel_over( client ); };
+  far_busy_.due = stage_.now;
+}
+
+void World::replace_near( std::size_t index )
+{
+  std::unique_ptr<Near>& near = nears_[index];
+  if ( near ) {
+    excuse( near->run(), "its cproxy started from nothing" );
+    if ( chance_.once_in( 2 ) ) {
+      near->say_goodbye();
+    }
+    note( "near " + std::to_string( index ) + " starts from nothing" );
+    for ( Story& story : stories_ ) {
+      if ( story.run == near->run() ) {
+        story.app.left = near->end().legs.at( story.id ).program;
+        if ( not story.app.left->closed ) {
+          story.app.left->saw_reset = ResetReason::stopped;
+          story.app.left->closed = true;
+        }
+      }
+    }
+    near->leave();
+  }
+  auto memory = some_memory( chance_ );
+  near = std::make_unique<Near>(
+    stage_,
+    index,
+    HostConfig { .limits = limits_, .clock = up_to( chance_, 1000h ), .keep = keep_, .id = index, .run = ++runs_ },
+    std::move( memory ) );
+  near_busy_[index].due = stage_.now;
+}
+
+// The targets' connections are closed with their tunnel.
+void World::tunnel_over( Far::Client& client )
+{
+  for ( Story& story : stories_ ) {
+    const auto leg = client.end->legs.find( story.id );
+    if ( story.run != client.record->run or leg == client.end->legs.end() ) {
+      continue;
+    }
+    Program& program = leg->second.program;
+    if ( not program.closed and not story.excused ) {
+      fail( "a tunnel was ended with session " + std::to_string( story.id ) + " in it" );
+    }
+    if ( not program.closed ) {
+      program.saw_reset = ResetReason::stopped;
+      program.closed = true;
+    }
+    story.target.left = program;
+  }
 }
 
 // Somebody who has read along says the same hello again, or one with a proof that is not right.
 void World::stranger()
 {
-  if ( not overheard_ or overheard_->purpose != Purpose::resume ) {
-    return; // a hello for a new tunnel proves nothing, in the clear
-  }
-  ++tally_.replayed;
-  Hello hello = *overheard_;
-  const bool forged = chance_.once_in( 2 );
-  if ( forged ) {
-    hello.attempt += 1000;
-  }
-  const bool is_first = server_link_ == nullptr or server_link_->hello.attempt < hello.attempt;
-  if ( not forged and is_first ) {
-    return; // it would overtake the original, which an attacker on the path can: docs/PROTOCOL.md, section 13
-  }
-  const auto decision = admission_.decide( hello, binding_ );
-  if ( decision.welcome.answer == Answer::made or decision.welcome.answer == Answer::resumed
-       or decision.superseded ) {
-    fail( "a stranger got in" );
+  for ( const Link& link : network_.links ) {
+    if ( not link.hello or link.hello->purpose != Purpose::resume ) {
+      continue; // a hello for a new tunnel proves nothing, in the clear
+    }
+    Hello hello = *link.hello;
+    const bool forged = chance_.once_in( 2 );
+    if ( forged ) {
+      hello.attempt += 1000;
+    }
+    const Far::Client* const owner = far_->client( hello.run );
+    if ( not forged and ( owner == nullptr or owner->record->attempt < hello.attempt ) ) {
+      continue; // it would overtake the original, which an attacker on the path can: docs/PROTOCOL.md, section 13
+    }
+    ++tally_.strangers;
+    const auto decision = far_->admission().decide( hello, Digest {} );
+    if ( decision.record != nullptr or decision.superseded or decision.welcome.proof != Digest {} ) {
+      fail( "a stranger got in" );
+    }
   }
 }
 
@@ -203,21 +409,51 @@ void World::open_session()
   if ( sessions_left_ == 0 or not( calm_ or chance_.once_in( 20 ) ) ) {
     return;
   }
-  Program* const program = client_.open();
-  if ( program == nullptr ) {
+  Near& near = *nears_[chance_.below( nears_.size() )];
+  if ( near.open() == nullptr ) {
     return; // all slots are taken
   }
   --sessions_left_;
   ++tally_.sessions;
-  const SessionId id = client_.legs.rbegin()->first;
+  const SessionId id = near.end().legs.rbegin()->first;
+  const std::uint64_t name = 2 * tally_.sessions;
   Story& story = stories_.emplace_back( Story {
+    .run = near.run(),
     .id = id,
-    .app = { .all = stream( 0, some_size( chance_, tiny_ ), 2 * id ) },
-    .target = { .all = stream( 0, some_size( chance_, tiny_ ), 2 * id + 1 ) },
+    .app = { .all = stream( 0, some_size( chance_, tiny_ ), name ) },
+    .target = { .all = stream( 0, some_size( chance_, tiny_ ), name + 1 ) },
   } );
   for ( Plan* plan : { &story.app, &story.target } ) {
     if ( chance_.once_in( 8 ) ) {
       plan->resets_after = chance_.below( plan->all.size() + 1 );
+    }
+  }
+}
+
+void World::programs_live()
+{
+  for ( Story& story : stories_ ) {
+    if ( story.app.left ) {
+      continue; // it has died with its cproxy's machine, or so it seems from here
+    }
+    live( story.app, *app_of( story ) );
+  }
+  for ( auto& [id, client] : far_->clients() ) {
+    for ( Story& story : stories_ ) {
+      const auto leg = client.end->legs.find( story.id );
+      if ( story.run != client.record->run or leg == client.end->legs.end() ) {
+        continue;
+      }
+      Session* const session = leg->second.session;
+      if ( session != nullptr and not session->connected() and ( calm_ or chance_.once_in( 10 ) ) ) {
+        if ( not gentle_ and chance_.once_in( 12 ) ) {
+          story.excused = true; // the target refuses
+          client.end->reset( story.id, ResetReason::refused );
+        } else {
+          client.end->connected( story.id );
+        }
+      }
+      live( story.target, leg->second.program );
     }
   }
 }
@@ -229,9 +465,9 @@ void World::live( Plan& plan, Program& program )
     return;
   }
   if ( calm_ ) {
-    program.takes = std::string::npos;
+    program.takes = all_of_it;
   } else if ( chance_.once_in( 10 ) ) {
-    program.takes = chance_.once_in( 2 ) ? 0 : chance_.once_in( 2 ) ? chance_.below( 1000 ) : std::string::npos;
+    program.takes = chance_.once_in( 2 ) ? 0 : chance_.once_in( 2 ) ? chance_.below( 1000 ) : all_of_it;
   }
   if ( not( calm_ or chance_.once_in( 8 ) ) ) {
     return;
@@ -247,211 +483,148 @@ void World::live( Plan& plan, Program& program )
   }
 }
 
-std::size_t World::pass( std::size_t& left )
-{
-  std::size_t most = calm_                  ? std::string::npos
-                     : chance_.once_in( 3 ) ? chance_.below( 50 )
-                                            : chance_.below( 20'000 );
-  most = std::min( most, left );
-  return most;
-}
-
-// Both sides write into the link, and something arrives.
-void World::move( Link& link )
-{
-  const auto carry = [&]( Pipe& pipe, std::size_t& left, bool reader_is_there, auto receive ) -> Verdict {
-    const std::size_t most = std::min( pass( left ), pipe.wire.size() );
-    if ( left != std::string::npos ) {
-      left -= most;
-    }
-    if ( not reader_is_there ) {
-      pipe.wire.clear();
-      return std::nullopt;
-    }
-    return pipe.deliver( most, receive );
-  };
-  if ( calm_ ) {
-    link.up.capacity = link.down.capacity = 65536;
-  }
-  if ( link.client_open and ( calm_ or chance_.once_in( 2 ) ) ) {
-    link.up.fill( batch_, &link == client_link_ ? &client_.tunnel : nullptr, now_ );
-  }
-  if ( link.server_open and ( calm_ or chance_.once_in( 2 ) ) ) {
-    link.down.fill( batch_, &link == server_link_ ? &server_->tunnel : nullptr, now_ );
-  }
-  if ( calm_ or chance_.once_in( 2 ) ) {
-    if ( const auto fault = carry( link.up, link.up_left, link.server_open, [&]( const Frame& frame ) {
-           return server_receives( link, frame );
-         } ) ) {
-      fail( "the server says of the client: " + std::string { describe( *fault ) } );
-    }
-  }
-  if ( calm_ or chance_.once_in( 2 ) ) {
-    if ( const auto fault = carry( link.down, link.down_left, link.client_open, [&]( const Frame& frame ) {
-           return client_receives( link, frame );
-         } ) ) {
-      fail( "the client says of the server: " + std::string { describe( *fault ) } );
-    }
-  }
-  // A side that closed is noticed when all it wrote has been read; through a dead link, never.
-  if ( not link.client_open and link.up.wire.empty() and link.up_left > 0 ) {
-    close_server( link );
-  }
-  if ( not link.server_open and link.down.wire.empty() and link.down_left > 0 ) {
-    close_client( link );
-  }
-}
-
-// -- the two ends ------------------------------------------------------------------------------------------------
-
-Verdict World::server_receives( Link& link, const Frame& frame )
-{
-  if ( frame.header.type == FrameType::hello ) {
-    const auto hello = decode_hello( frame.payload );
-    if ( const auto* fault = std::get_if<Fault>( &hello ) ) {
-      return *fault;
-    }
-    answer( link, std::get<Hello>( hello ) );
-    return std::nullopt;
-  }
-  if ( &link != server_link_ ) {
-    return std::nullopt; // it is closing
-  }
-  tally_.resumes += frame.header.type == FrameType::resume ? 1U : 0U;
-  return server_->tunnel.receive( frame );
-}
-
-void World::answer( Link& link, const Hello& hello )
-{
-  const auto decision = admission_.decide( hello, binding_ );
-  append_frame( link.down.rest, { .type = FrameType::welcome }, encode( decision.welcome ) );
-  const Answer said = decision.welcome.answer;
-  if ( said == Answer::overtaken ) {
-    ++tally_.overtaken;
-    link.down.fill( batch_, nullptr, now_ );
-    close_server( link );
-    return;
-  }
-  if ( said != Answer::made and said != Answer::resumed ) {
-    fail( "the server does not let the client in: " + std::to_string( static_cast<int>( said ) ) );
-    return;
-  }
-  if ( server_link_ != nullptr ) {
-    close_server( *server_link_ );
-  }
-  if ( said == Answer::made ) {
-    tally_.remade += server_ ? 1U : 0U;
-    if ( server_ and server_->tunnel.sessions() > 0 ) {
-      fail( "a tunnel with sessions was superseded" );
-    }
-    server_ = std::make_unique<End>( Side::acceptor, far_, limits_ );
-    server_slots_.for_each( [&]( TunnelRecord& record ) { // of the tunnel that was superseded
-      if ( &record != decision.record ) {
-        server_slots_.give( &record );
-      }
-    } );
-  }
-  note( "server takes link " + std::to_string( link.number ) );
-  server_link_ = &link;
-  server_->tunnel.attach( hello.window );
-}
-
-Verdict World::client_receives( Link& link, const Frame& frame )
-{
-  if ( frame.header.type != FrameType::welcome ) {
-    tally_.resumes += frame.header.type == FrameType::resume ? 1U : 0U;
-    return &link == client_link_ ? client_.tunnel.receive( frame ) : std::nullopt;
-  }
-  const auto welcome = decode_welcome( frame.payload );
-  if ( const auto* fault = std::get_if<Fault>( &welcome ) ) {
-    return *fault;
-  }
-  link.welcomed = true;
-  switch ( claim_.answered( link.hello, std::get<Welcome>( welcome ), binding_ ) ) {
-    case Claim::Outcome::made:
-    case Claim::Outcome::resumed:
-      if ( client_link_ != nullptr ) {
-        close_client( *client_link_ );
-      }
-      note( "client takes link " + std::to_string( link.number ) );
-      ++tally_.attached;
-      client_link_ = &link;
-      client_.tunnel.attach( std::get<Welcome>( welcome ).window );
-      break;
-    case Claim::Outcome::obsolete: close_client( link ); break;
-    case Claim::Outcome::gone: fail( "the client gave its tunnel up" ); break;
-    case Claim::Outcome::later:
-    case Claim::Outcome::refused:
-    case Claim::Outcome::false_proof: fail( "the client does not accept the welcome" ); break;
-  }
-  return std::nullopt;
-}
-
-void World::close_client( Link& link )
-{
-  link.client_open = false;
-  if ( &link == client_link_ ) {
-    client_link_ = nullptr;
-    client_.tunnel.detach();
-  }
-}
-
-void World::close_server( Link& link )
-{
-  link.server_open = false;
-  if ( &link == server_link_ ) {
-    server_link_ = nullptr;
-    server_->tunnel.detach();
-  }
-}
-
 // -- what must be true -------------------------------------------------------------------------------------------
+
+Near* World::near_of( std::uint64_t run )
+{
+  const auto found = std::ranges::find_if( nears_, [&]( const auto& near ) { return near->run() == run; } );
+  return found == nears_.end() ? nullptr : found->get();
+}
+
+Program* World::app_of( const Story& story )
+{
+  Near* const near = near_of( story.run );
+  return near == nullptr ? nullptr : &near->end().legs.at( story.id ).program;
+}
+
+Program* World::target_of( const Story& story )
+{
+  Far::Client* const client = far_->client( story.run );
+  if ( client == nullptr or not client->end->legs.contains( story.id ) ) {
+    return nullptr;
+  }
+  return &client->end->legs.at( story.id ).program;
+}
+
+void World::excuse( std::uint64_t run, const std::string& why )
+{
+  for ( Story& story : stories_ ) {
+    if ( story.run == run and not story.excused ) {
+      note( "session " + std::to_string( story.id ) + " may end: " + why );
+      story.excused = true;
+    }
+  }
+}
 
 void World::check()
 {
   for ( Story& story : stories_ ) {
-    check_reading( story, story.app, story.target, client_.legs.at( story.id ).program, "app" );
-    if ( server_ and server_->legs.contains( story.id ) ) {
-      check_reading( story, story.target, story.app, server_->legs.at( story.id ).program, "target" );
+    if ( const Program* const app = app_of( story ); app != nullptr and not story.app.left ) {
+      check_reading( story, story.app, story.target, *app, "app" );
+    }
+    if ( const Program* const target = target_of( story ); target != nullptr and not story.target.left ) {
+      check_reading( story, story.target, story.app, *target, "target" );
+    }
+    check_forgetting( story );
+  }
+  for ( const auto& near : nears_ ) {
+    near->end().tunnel.for_each_session( [&]( Session& session ) { check_bounds( near->end(), session ); } );
+  }
+  for ( const auto& [id, client] : far_->clients() ) {
+    client.end->tunnel.for_each_session( [&]( Session& session ) { check_bounds( *client.end, session ); } );
+  }
+  for ( const Link& link : network_.links ) {
+    if ( link.up.rest.size() > FrameBatch::bytes_max + 20'000
+         or link.down.rest.size() > FrameBatch::bytes_max + 20'000 ) {
+      fail( "a link holds more than a batch" );
     }
   }
 }
 
-void World::check_reading( const Story& story, Plan& reader, const Plan& writer, Program& program, const char* who )
+void World::check_reading( Story& story, Plan& reader, const Plan& writer, const Program& program, const char* who )
 {
   const auto wrong = [&]( const char* what ) {
     fail( std::string { who } + " of session " + std::to_string( story.id ) + " " + what );
   };
   const std::string_view read = program.read;
   const std::size_t from = reader.read_checked;
+  if ( read.size() < from ) {
+    wrong( "has read less than before" );
+    return;
+  }
   if ( read.size() > writer.written ) {
     wrong( "read more than was written" );
   } else if ( read.substr( from ) != std::string_view { writer.all }.substr( from, read.size() - from ) ) {
     wrong( "read something else than was written" );
   }
+  if ( reader.end_seen and read.size() > from ) {
+    wrong( "read on after the end" );
+  }
   tally_.bytes += read.size() - from;
   reader.read_checked = read.size();
+  reader.end_seen = program.saw_end;
+  if ( program.ends_seen > 1 ) {
+    wrong( "saw the end twice" );
+  }
   if ( program.saw_end and read.size() != writer.all.size() ) {
     wrong( "saw the end before all was read" );
   }
-  if ( program.saw_reset ) {
+  if ( program.saw_reset and not story.excused ) {
     // "Forgotten" is what is left of "limit" when the link that carried it was lost.
-    const bool reached = server_ and server_->legs.contains( story.id );
+    const bool reached = target_of( story ) != nullptr;
     const bool by_program
       = *program.saw_reset == ResetReason::by_program and ( story.app.resets_after or story.target.resets_after );
     const bool no_slot
       = not reached
         and ( *program.saw_reset == ResetReason::limit or *program.saw_reset == ResetReason::forgotten );
-    if ( not by_program and not no_slot and *program.saw_reset != ResetReason::refused ) {
+    if ( not by_program and not no_slot ) {
       wrong( "saw a reset that nobody made" );
     }
   }
 }
 
+// No byte is forgotten before it was delivered.
+void World::check_forgetting( Story& story )
+{
+  Near* const near = near_of( story.run );
+  Far::Client* const client = far_->client( story.run );
+  if ( near == nullptr or client == nullptr or not client->end->legs.contains( story.id ) ) {
+    return;
+  }
+  Session* const app = near->end().legs.at( story.id ).session;
+  Session* const target = client->end->legs.at( story.id ).session;
+  if ( app == nullptr or target == nullptr or app->reset_by_us() or target->reset_by_us() ) {
+    return;
+  }
+  if ( app->outflow().acknowledged() > target->inflow().delivered()
+       or target->outflow().acknowledged() > app->inflow().delivered() ) {
+    fail( "bytes of session " + std::to_string( story.id ) + " were forgotten before they were delivered" );
+  }
+}
+
+void World::check_bounds( const End& end, const Session& session )
+{
+  auto& flows = const_cast<Session&>( session ); // only looked at
+  const std::size_t window_max = std::max( limits_.inflow.window_max, Pool::chunk_size );
+  const bool held = flows.inflow().held() <= window_max;
+  const bool window = flows.inflow().window() <= window_max;
+  const bool retained = flows.outflow().retained() <= limits_.outflow.window_max + Outflow::Limits::ahead;
+  if ( not held or not window or not retained ) {
+    fail( "a session is out of its bounds: holds " + std::to_string( flows.inflow().held() ) + ", offers "
+          + std::to_string( flows.inflow().window() ) + ", retains "
+          + std::to_string( flows.outflow().retained() ) );
+  }
+  if ( end.tunnel.queued() > 3 * end.legs.size() + 64 ) {
+    fail( "a tunnel's queues grow" );
+  }
+}
+
 bool World::all_done()
 {
-  return sessions_left_ == 0 and client_.tunnel.sessions() == 0
-         and ( not server_ or server_->tunnel.sessions() == 0 );
+  return sessions_left_ == 0
+         and std::ranges::all_of( nears_, []( const auto& near ) { return near->end().tunnel.sessions() == 0; } )
+         and std::ranges::all_of( far_->clients(),
+                                  []( const auto& entry ) { return entry.second.end->tunnel.sessions() == 0; } );
 }
 
 void World::check_end()
@@ -460,21 +633,23 @@ void World::check_end()
     return;
   }
   for ( const Story& story : stories_ ) {
-    const Program& app = client_.legs.at( story.id ).program;
-    const bool reached = server_ and server_->legs.contains( story.id );
-    const Program* const target = reached ? &server_->legs.at( story.id ).program : nullptr;
-    const bool reset = app.saw_reset or ( target != nullptr and target->saw_reset );
+    const Program* const app = story.app.left ? &*story.app.left : app_of( story );
+    const Program* const target = story.target.left ? &*story.target.left : target_of( story );
+    const bool reset = app->saw_reset or ( target != nullptr and target->saw_reset );
     tally_.resets += reset ? 1U : 0U;
-    if ( not app.closed or ( target != nullptr and not target->closed ) ) {
-      fail( "a program of session " + std::to_string( story.id ) + " was left alone" );
+    const std::string session = "session " + std::to_string( story.id );
+    if ( not app->closed or ( target != nullptr and not target->closed ) ) {
+      fail( "a program of " + session + " was left alone" );
     } else if ( not reset
-                and ( target == nullptr or app.read != story.target.all or target->read != story.app.all ) ) {
-      fail( "session " + std::to_string( story.id ) + " lost bytes" );
-    } else if ( not reset and not( app.saw_end and target->saw_end ) ) {
-      fail( "session " + std::to_string( story.id ) + " lost an end" );
+                and ( target == nullptr or app->read != story.target.all or target->read != story.app.all ) ) {
+      fail( session + " lost bytes" );
+    } else if ( not reset and not( app->saw_end and target->saw_end ) ) {
+      fail( session + " lost an end" );
     }
   }
-  if ( not near_.all_back() or not far_.all_back() ) {
+  const bool near_back
+    = std::ranges::all_of( nears_, []( const auto& near ) { return near->memory().all_back(); } );
+  if ( not near_back or not far_->memory().all_back() ) {
     fail( "memory is left over" );
   }
 }
@@ -482,13 +657,12 @@ void World::check_end()
 void World::describe_rest()
 {
   for ( const Story& story : stories_ ) {
-    const auto say = [&]( const char* who, End& end, const Plan& plan, const Plan& other ) {
-      const auto leg = end.legs.find( story.id );
-      if ( leg == end.legs.end() or leg->second.program.closed ) {
+    const auto say = [&]( const char* who, const End::Leg& leg, const Plan& plan, const Plan& other ) {
+      if ( leg.session == nullptr ) {
         return;
       }
-      const Program& program = leg->second.program;
-      Session& session = *leg->second.session;
+      const Program& program = leg.program;
+      Session& session = *leg.session;
       note( std::string { who } + " of session " + std::to_string( story.id ) + ": read "
             + std::to_string( program.read.size() ) + " of " + std::to_string( other.all.size() ) + ", held "
             + std::to_string( session.inflow().held() ) + ", window " + std::to_string( session.inflow().window() )
@@ -498,15 +672,24 @@ void World::describe_rest()
             + ", acknowledged " + std::to_string( session.outflow().acknowledged() )
             + ( session.outflow().ended() ? ", ended" : "" ) );
     };
-    say( "app", client_, story.app, story.target );
-    if ( server_ ) {
-      say( "target", *server_, story.target, story.app );
+    if ( Near* const near = near_of( story.run ) ) {
+      say( "app", near->end().legs.at( story.id ), story.app, story.target );
+    }
+    if ( Far::Client* const client = far_->client( story.run );
+         client != nullptr and client->end->legs.contains( story.id ) ) {
+      say( "target", client->end->legs.at( story.id ), story.target, story.app );
     }
   }
-  note( "chunks used: near " + std::to_string( near_.outflow().used() ) + " and "
-        + std::to_string( near_.inflow().used() ) + ", far " + std::to_string( far_.outflow().used() ) + " and "
-        + std::to_string( far_.inflow().used() ) + "; sessions " + std::to_string( client_.tunnel.sessions() )
-        + " and " + std::to_string( server_ ? server_->tunnel.sessions() : 0 ) );
+  for ( const auto& near : nears_ ) {
+    note( "near: " + std::to_string( near->end().tunnel.sessions() ) + " sessions, chunks "
+          + std::to_string( near->memory().outflow().used() ) + " and "
+          + std::to_string( near->memory().inflow().used() ) + ( near->link() != nullptr ? "" : ", no link" ) );
+  }
+  for ( auto& [id, client] : far_->clients() ) {
+    note( "far: tunnel of run " + std::to_string( client.record->run ) + ": "
+          + std::to_string( client.end->tunnel.sessions() ) + " sessions"
+          + ( client.link != nullptr ? "" : ", no link" ) );
+  }
 }
 
 void World::fail( const std::string& what )
@@ -520,8 +703,7 @@ void World::fail( const std::string& what )
 void World::note( const std::string& what )
 {
   if ( trace_ ) {
-    const auto ms = std::chrono::duration_cast<std::chrono::microseconds>( now_.time_since_epoch() ).count();
-    std::printf( "%12.3f ms  %s\n", static_cast<double>( ms ) / 1000.0, what.c_str() );
+    std::printf( "%12.3f ms  %s\n", milliseconds( stage_.now.time_since_epoch() ), what.c_str() );
   }
 }
 

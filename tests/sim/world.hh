@@ -1,11 +1,8 @@
 #pragma once
 
-#include "core/admission.hh"
-#include "core/claim.hh"
-#include "unit/core/crypto.hh"
-#include "unit/core/pair.hh"
+#include "sim/hosts.hh"
 
-#include <list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,47 +13,48 @@ namespace holdfast::sim {
 struct Tally
 {
   std::size_t steps = 0;
-  std::size_t links = 0;     // dialled
-  std::size_t attached = 0;  // that carried the tunnel
-  std::size_t overtaken = 0; // refused because a later attempt was faster
-  std::size_t remade = 0;    // tunnels made again, because the first welcome was lost
-  std::size_t replayed = 0;  // hellos of strangers
+  std::size_t links = 0;    // dialled
+  std::size_t attached = 0; // that carried a tunnel
+  std::size_t overtaken = 0;
   std::size_t sessions = 0;
-  std::size_t resets = 0; // seen by a program
+  std::size_t resets = 0; // sessions that ended with one
   std::size_t resumes = 0;
-  std::size_t bytes = 0; // read by programs
+  std::size_t strangers = 0; // hellos replayed or forged
+  std::size_t kills = 0;     // processes that were killed and recovered
+  std::size_t restarts = 0;  // and that came back from nothing
+  std::size_t sleeps = 0;    // of a host or the whole world
+  std::size_t bytes = 0;     // read by programs
+  Duration time {};          // that passed in the worlds
+
+  void add( const Tally& other );
 };
 
-// A world is decided by one number: a cproxy and an sproxy with little memory, up to eight sessions, and a network
-// that loses links at any byte, hellos and welcomes not excepted. For a while everything goes wrong; then the
-// faults stop, and whatever was begun must come to its end:
+// Which processes may be killed, with another one going on with their memory.
+enum class Level
+{
+  tunnel, // none: the core objects of both proxies, with many sessions and several links
+  process
+};
+
+// A world is decided by one number: one or two cproxies, an sproxy with little memory, up to eight sessions, and a
+// network with delay, jitter and every way in which a connection can die. For a while everything goes wrong; then
+// the faults stop, and whatever was begun must come to its end:
 //
-//   at every step   what a program has read is the beginning of what the other one has written; neither side ever
-//                   accuses the other of a mistake; the tunnel is never given up; nobody sees a reset that nobody
-//                   made
-//   in the end      all has arrived, within bounded time, and no session, slot or chunk is left over
+//   at every step   what a program has read is the beginning of what the other one has written, and it sees the end
+//                   after the last byte, once; no byte is forgotten before it was delivered; windows, queues and
+//                   memory keep to their bounds; neither side ever accuses the other of a mistake; nobody sees a
+//                   reset that nobody made; no stranger gets in
+//   in the end      all has arrived, within bounded time, and no session, slot, chunk or link is left over
+//
+// In some worlds the network is only slow, never broken: there no link may be replaced.
 class World
 {
 public:
-  World( std::uint64_t seed, bool trace );
+  World( std::uint64_t seed, Level level, bool trace );
   // What went wrong, or nothing.
   [[nodiscard]] std::optional<std::string> run( Tally& tally );
 
 private:
-  // A link as both sides see it. Each side may have closed its end, without the other knowing yet.
-  struct Link
-  {
-    explicit Link( std::size_t number_ ) : number( number_ ) {}
-    std::size_t number;
-    test::Pipe up { FrameType::hello };
-    test::Pipe down { FrameType::welcome };
-    std::size_t up_left = std::string::npos; // so many bytes still get through
-    std::size_t down_left = std::string::npos;
-    Hello hello {};
-    bool client_open = true;
-    bool server_open = true;
-    bool welcomed = false; // the client has the answer
-  };
   // What one program is going to do.
   struct Plan
   {
@@ -64,66 +62,80 @@ private:
     std::size_t written = 0;
     std::size_t read_checked = 0; // of what this program reads
     std::optional<std::size_t> resets_after {};
+    bool end_seen = false;
+    std::optional<test::Program> left {}; // after its proxy's process, or its tunnel, was gone
   };
+  // A session, as the world sees it.
   struct Story
   {
+    std::uint64_t run; // of the cproxy it belongs to
     SessionId id;
     Plan app;
     Plan target;
+    bool excused = false; // it may end with a reset that no program made
+  };
+  struct Busy
+  {
+    Time until {}; // the host gets no turn before
+    Time due {};   // it had wanted one then
   };
 
   // -- the world goes on -----------------------------------------------------------------------------------------
   void step();
-  void dial();
+  void mischief();
+  void change_weather();
+  void kill_somebody();
+  void restart_somebody();
   void stranger();
   void open_session();
   void live( Plan& plan, test::Program& program );
-  void move( Link& link );
-  [[nodiscard]] std::size_t pass( std::size_t& left );
-
-  // -- the two ends ----------------------------------------------------------------------------------------------
-  [[nodiscard]] Verdict server_receives( Link& link, const Frame& frame );
-  [[nodiscard]] Verdict client_receives( Link& link, const Frame& frame );
-  void answer( Link& link, const Hello& hello );
-  void close_client( Link& link );
-  void close_server( Link& link );
+  void programs_live();
+  [[nodiscard]] Time next_event();
+  void give_turn_to_near( std::size_t index );
+  void give_turn_to_far();
+  void replace_near( std::size_t index );
+  void replace_far();
+  void tunnel_over( Far::Client& client );
 
   // -- what must be true -----------------------------------------------------------------------------------------
   void check();
-  void check_reading( const Story& story,
+  void check_reading( Story& story,
                       Plan& reader,
                       const Plan& writer,
-                      test::Program& program,
+                      const test::Program& program,
                       const char* who );
+  void check_bounds( const test::End& end, const Session& session );
+  void check_forgetting( Story& story );
   void check_end();
   [[nodiscard]] bool all_done();
-  void describe_rest(); // of a world that does not come to an end
+  [[nodiscard]] bool writing();
+  [[nodiscard]] test::Program* app_of( const Story& story );
+  [[nodiscard]] test::Program* target_of( const Story& story );
+  [[nodiscard]] Near* near_of( std::uint64_t run );
+  void excuse( std::uint64_t run, const std::string& why );
+  void describe_rest();
   void fail( const std::string& what );
   void note( const std::string& what );
 
   test::Chance chance_;
+  Level level_;
   bool trace_;
-  bool calm_ = false; // the faults have stopped
-  bool harsh_;        // links live for a few hundred bytes only
-  bool tiny_;         // windows of a few bytes
-  Time now_ { std::chrono::hours { 1 } };
-  Digest binding_ {};
+  bool tiny_;     // windows of a few bytes
+  bool gentle_;   // a network that is only slow
+  bool restarts_; // processes may come back from nothing
+  bool calm_ = false;
+  Duration stride_; // a wild step takes up to this
   test::TestCrypto crypto_;
   SessionLimits limits_;
-  test::TestMemory near_;
-  test::TestMemory far_;
-  FrameBatch batch_ {};
-  TunnelRecord client_record_ {};
-  std::array<TunnelRecord, 2> server_records_ {};
-  Slots<TunnelRecord> server_slots_ { server_records_ };
-  Claim claim_;
-  Admission admission_;
-  test::End client_;
-  std::unique_ptr<test::End> server_ {};
-  std::list<Link> links_ {};
-  Link* client_link_ = nullptr; // carries the tunnel, as the client believes
-  Link* server_link_ = nullptr;
-  std::optional<Hello> overheard_ {};
+  Duration keep_;
+  Network network_;
+  Stage stage_;
+  std::vector<std::unique_ptr<Near>> nears_ {};
+  std::vector<Busy> near_busy_ {};
+  std::unique_ptr<Far> far_ {};
+  Busy far_busy_ {};
+  std::uint64_t runs_ = 0;
+  Duration far_clock_ {};
   std::list<Story> stories_ {};
   std::size_t sessions_left_;
   std::optional<std::string> failure_ {};

@@ -24,6 +24,7 @@ struct Program
   std::size_t takes = std::string::npos; // how much it reads in a turn; 0: it has stopped reading
   std::string read {};
   bool saw_end = false;
+  int ends_seen = 0;
   std::optional<ResetReason> saw_reset {};
   bool closed = false; // the proxy has closed the socket
 };
@@ -169,6 +170,7 @@ private:
     }
     if ( session.inflow().end_due() ) {
       program.saw_end = true;
+      ++program.ends_seen;
       session.inflow().consume_end();
     }
     Outflow& outflow = session.outflow();

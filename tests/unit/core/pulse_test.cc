@@ -170,5 +170,22 @@ TEST( Pulse, AnEchoHeldForVeryLongIsStillAnEcho )
   EXPECT_EQ( pulse.beat( start + 71min ).window, 4'260'000'000U );
 }
 
+TEST( Pulse, IsLookedAtWithinABeatWhateverHappens )
+{
+  Pulse pulse { {}, start };
+  EXPECT_EQ( pulse.next_look( start, true ), start + 100ms );
+  // A link that takes no bytes has no beat to send. Were it looked at no sooner than suspicion, then a machine that
+  // sleeps would wake up suspicious: all but the moment of waking would count as the peer's silence.
+  EXPECT_EQ( pulse.next_look( start + 50ms, false ), start + 150ms );
+  EXPECT_EQ( pulse.next_look( start + 250ms, false ), start + 300ms + 1ns );
+  EXPECT_EQ( pulse.next_look( start + 400ms, false ), start + 500ms );
+
+  const Time due = pulse.next_look( start, false );
+  const Time awake = due + 1h;
+  pulse.excuse( awake - due, awake );
+  EXPECT_FALSE( pulse.suspicious( awake ) );
+  EXPECT_FALSE( pulse.suspicious( awake + 199ms ) ) << "the peer gets the time to be heard";
+}
+
 } // namespace
 } // namespace holdfast

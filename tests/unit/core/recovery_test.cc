@@ -127,6 +127,17 @@ TEST( Recovery, SpaceThatWasBeingFilledIsNotPartOfTheStream )
   EXPECT_EQ( all_retained( end ).at( id ), "abc" );
 }
 
+TEST( Recovery, ASessionResetBeforeAnythingWasSentIsFoundAgain )
+{
+  Before before;
+  const SessionId id = before.session( "never sent" );
+  before.end->legs.at( id ).session->reset( ResetReason::by_program );
+  TestMemory memory { before.memory, Side::opener };
+  EXPECT_EQ( memory.found.broken, 0U );
+  ASSERT_EQ( memory.found.sessions.size(), 1U );
+  EXPECT_EQ( memory.outflow().used(), 0U );
+}
+
 TEST( Recovery, ASessionNumberIsNeverUsedAgain )
 {
   Before before;

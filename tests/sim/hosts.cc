@@ -1,0 +1,645 @@
+#include "sim/hosts.hh"
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast::sim {
+
+using namespace test;
+
+namespace {
+
+constexpr Digest in_the_clear {};
+constexpr std::size_t candidates_max = 8;
+constexpr Duration candidate_patience = 10s;
+constexpr Duration hello_patience = 3s; // for the one hello for a new tunnel that may be out
+constexpr Duration stranger_patience = 5s;
+constexpr Duration empty_patience = 60s; // far keeps a tunnel without link and sessions
+
+std::uint32_t first_window( const SessionLimits& limits )
+{
+  return static_cast<std::uint32_t>( std::min( limits.inflow.window_initial, limits.inflow.window_max ) );
+}
+
+// How the network cuts what arrives is not TCP's to promise: bytes come one by one, or all at once.
+std::size_t some_cut( Chance& chance )
+{
+  switch ( chance.below( 4 ) ) {
+    case 0: return 1;
+    case 1: return chance.between( 1, 60 );
+    default: return all_of_it;
+  }
+}
+
+// Reads what has arrived. `taken` says whether the link may still be read; what a frame does may change that.
+template<class Receive>
+void read_in( Stage& stage, Link::Place& place, Time local, Receive receive, const std::string& who )
+{
+  constexpr int reads_max = 400; // of a turn
+  for ( int i = 0; i < reads_max and place.open and not place.gone; ++i ) {
+    const std::string bytes
+      = place.in->arrived( stage.now, stage.network.weather.calm ? all_of_it : some_cut( stage.chance ) );
+    if ( bytes.empty() ) {
+      return;
+    }
+    place.pulse->heard( local );
+    place.in->reader.feed( raw( bytes ) );
+    while ( const auto frame = place.in->reader.next() ) {
+      if ( stage.trace and frame->header.type != FrameType::heartbeat ) {
+        const FrameHeader& header = frame->header;
+        stage.note( who + " " + std::string { name( header.type ) } + " of " + std::to_string( header.session )
+                    + ": " + std::to_string( header.length ) + " at " + std::to_string( header.sequence )
+                    + ", acknowledges " + std::to_string( header.acknowledgement ) + ", window "
+                    + std::to_string( header.window ) );
+      }
+      if ( frame->header.type == FrameType::heartbeat ) {
+        place.pulse->heartbeat_heard( frame->header, local );
+      } else {
+        receive( *frame );
+      }
+      if ( not place.open ) {
+        return;
+      }
+    }
+    if ( const auto fault = place.in->reader.fault() ) {
+      stage.fail( who + ": " + std::string { describe( *fault ) } );
+      return;
+    }
+    if ( place.in->reader.held() > FrameHeader::size + FrameHeader::payload_max ) {
+      stage.fail( who + ": a reader holds more than a frame" );
+    }
+  }
+}
+
+Duration beat()
+{
+  return 100ms;
+}
+
+Time link_deadline( const Link::Place& place, Time local )
+{
+  return place.pulse->next_look( local, place.out->room() > 0 );
+}
+
+Time to_world( Time local, Duration clock )
+{
+  return local == never ? never : local - clock;
+}
+
+} // namespace
+
+// -- near --------------------------------------------------------------------------------------------------------
+
+Near::Near( Stage& stage, std::size_t index, HostConfig config, std::unique_ptr<TestMemory> memory )
+  : stage_( stage )
+  , index_( index )
+  , config_( config )
+  , memory_( std::move( memory ) )
+  , record_( memory_->tunnels().take() )
+{
+  start();
+  detached_since_ = local();
+}
+
+void Near::start()
+{
+  Id instance {};
+  instance[0] = static_cast<std::byte>( config_.id );
+  instance[1] = std::byte { 1 };
+  claim_ = std::make_unique<Claim>(
+    stage_.crypto,
+    Claim::Config {
+      .instance = instance, .run = config_.run, .beat = beat(), .window = first_window( config_.limits ) },
+    *record_ );
+  end_ = std::make_unique<End>( Side::opener, *record_, *memory_, config_.limits );
+  redial_ = Redial { {} };
+  needed_ = false;
+  need();
+}
+
+Program* Near::open()
+{
+  if ( link_ == nullptr and end_->tunnel.sessions() == 0 ) {
+    detached_since_ = local();
+  }
+  return end_->open();
+}
+
+void Near::need()
+{
+  if ( not needed_ ) {
+    needed_ = true;
+    redial_.need( local() );
+  }
+}
+
+void Near::drop( Link& link )
+{
+  stage_.network.close( link, link.near, stage_.now );
+  std::erase( candidates_, &link );
+}
+
+void Near::drop_link()
+{
+  if ( link_ != nullptr ) {
+    detached_since_ = local() - link_->near.pulse->silence( local() );
+    drop( *link_ );
+    link_ = nullptr;
+    end_->tunnel.detach();
+  }
+}
+
+void Near::give_up_link()
+{
+  drop_link();
+  need();
+}
+
+void Near::recover()
+{
+  stage_.note( "near " + std::to_string( index_ ) + " is killed" );
+  for ( Link& link : stage_.network.links ) { // the kernel closes its sockets
+    if ( link.near_host == index_ ) {
+      stage_.network.close( link, link.near, stage_.now );
+    }
+  }
+  link_ = nullptr;
+  candidates_.clear();
+  auto memory = std::make_unique<TestMemory>( *memory_, Side::opener );
+  auto legs = std::move( end_->legs );
+  end_.reset();
+  memory_ = std::move( memory );
+  if ( memory_->found.broken > 0 or memory_->found.ended > 0 or memory_->found.tunnels.size() != 1 ) {
+    stage_.fail( "near left something that makes no sense: " + std::to_string( memory_->found.broken )
+                 + " broken" );
+    return;
+  }
+  record_ = memory_->found.tunnels.front();
+  start();
+  memory_->found = {}; // its slots will be other sessions' later
+  end_->inherit( std::move( legs ) );
+  if ( not claim_->has_tunnel() ) { // it died while the tunnel was being lost
+    end_->tunnel.peer_lost( ResetReason::forgotten );
+  }
+}
+
+void Near::say_goodbye()
+{
+  stage_.note( "near " + std::to_string( index_ ) + " says goodbye" );
+  stage_.excuse( run(), "its cproxy was stopped" );
+  for ( auto& [id, leg] : end_->legs ) {
+    if ( leg.session != nullptr ) {
+      leg.session->reset( ResetReason::stopped );
+      end_->tunnel.touch( *leg.session );
+    }
+  }
+  end_->turn( local() );
+  if ( link_ != nullptr ) {
+    append_frame( link_->up.rest, { .type = FrameType::goodbye }, std::array { std::byte { 7 } } );
+    transmit( link_->near, stage_.batch, nullptr, local(), stage_.now, stage_.chance );
+  }
+}
+
+void Near::leave()
+{
+  for ( Link& link : stage_.network.links ) {
+    if ( link.near_host == index_ ) {
+      stage_.network.close( link, link.near, stage_.now );
+    }
+  }
+}
+
+void Near::frame_arrived( Link& link, const Frame& frame )
+{
+  if ( frame.header.type == FrameType::welcome ) {
+    const auto welcome = decode_welcome( frame.payload );
+    if ( std::holds_alternative<Fault>( welcome ) ) {
+      stage_.fail( "near does not understand the welcome" );
+      return;
+    }
+    welcomed( link, std::get<Welcome>( welcome ) );
+    return;
+  }
+  if ( &link == link_ ) {
+    stage_.resumes += frame.header.type == FrameType::resume ? 1U : 0U;
+    if ( const auto fault = end_->tunnel.receive( frame ) ) {
+      stage_.fail( "near says of far: " + std::string { describe( *fault ) } );
+    }
+  }
+}
+
+void Near::welcomed( Link& link, const Welcome& welcome )
+{
+  switch ( claim_->answered( *link.hello, welcome, in_the_clear ) ) {
+    case Claim::Outcome::made:
+    case Claim::Outcome::resumed: attach( link, welcome ); return;
+    case Claim::Outcome::obsolete: drop( link ); return;
+    case Claim::Outcome::gone:
+      drop( link );
+      tunnel_lost( ResetReason::forgotten );
+      return;
+    case Claim::Outcome::later:
+      drop( link );
+      redial_.not_before( local() + 100ms );
+      return;
+    case Claim::Outcome::refused:
+    case Claim::Outcome::false_proof: stage_.fail( "near does not accept the welcome" ); return;
+  }
+}
+
+void Near::attach( Link& link, const Welcome& welcome )
+{
+  link.near.pulse->peer_beats_every( welcome.beat );
+  std::erase( candidates_, &link );
+  for ( Link* const other : std::exchange( candidates_, {} ) ) {
+    drop( *other );
+  }
+  if ( link_ != nullptr ) {
+    drop( *link_ );
+  }
+  stage_.note( "near " + std::to_string( index_ ) + " takes link " + std::to_string( link.number ) );
+  ++stage_.attached;
+  link_ = &link;
+  needed_ = false;
+  end_->tunnel.attach( welcome.window );
+  detached_since_ = local();
+}
+
+void Near::tunnel_lost( ResetReason reason )
+{
+  claim_->forget();
+  end_->tunnel.peer_lost( reason );
+  drop_link();
+  need();
+}
+
+void Near::look_after_link( Duration late )
+{
+  if ( link_ == nullptr ) {
+    need();
+    return;
+  }
+  if ( const auto reason = end_->tunnel.goodbye() ) {
+    tunnel_lost( *reason );
+    return;
+  }
+  Pulse& pulse = *link_->near.pulse;
+  pulse.excuse( late, local() );
+  if ( link_->near.gone or pulse.hopeless( local() ) ) {
+    stage_.note( "near " + std::to_string( index_ ) + " has lost link " + std::to_string( link_->number ) );
+    drop_link();
+    need();
+  } else if ( pulse.suspicious( local() ) ) {
+    if ( stage_.trace and not needed_ ) {
+      stage_.note( "near " + std::to_string( index_ ) + " has heard nothing for "
+                   + std::to_string( pulse.silence( local() ) / 1ms ) + " ms" );
+    }
+    need();
+  } else if ( needed_ ) {
+    needed_ = false;
+    for ( Link* const link : std::exchange( candidates_, {} ) ) {
+      if ( link->hello ) {
+        candidates_.push_back( link );
+      } else {
+        drop( *link );
+      }
+    }
+  }
+}
+
+Time Near::until( const Link& link ) const
+{
+  const bool one_of_its_kind = link.hello and link.hello->purpose == Purpose::new_tunnel;
+  return link.near.born + ( one_of_its_kind ? hello_patience : candidate_patience );
+}
+
+void Near::look_after_candidates()
+{
+  const auto all = candidates_;
+  for ( Link* const link : all ) {
+    if ( link->near.gone or local() >= until( *link ) ) {
+      drop( *link );
+      continue;
+    }
+    if ( stage_.now < link->connected ) {
+      continue;
+    }
+    const bool must_wait = not claim_->has_tunnel() and std::ranges::any_of( candidates_, []( const Link* other ) {
+      return other->hello and other->hello->purpose == Purpose::new_tunnel;
+    } );
+    if ( not link->hello and not must_wait ) {
+      link->hello = claim_->hello( in_the_clear );
+      link->near.pulse->heard( local() );
+      append_frame( link->up.rest, { .type = FrameType::hello }, encode( *link->hello ) );
+    }
+    if ( link->hello ) {
+      transmit( link->near, stage_.batch, nullptr, local(), stage_.now, stage_.chance );
+    }
+  }
+  if ( needed_ and redial_.next() <= local() ) {
+    redial_.dialled( local(), stage_.chance.below( 1000 ) );
+    if ( candidates_.size() >= candidates_max ) {
+      drop( *candidates_.front() );
+    }
+    Link& link = stage_.network.dial( index_, stage_.now );
+    link.near.born = local();
+    link.near.pulse.emplace( Pulse::Config { .beat = beat() }, local() );
+    candidates_.push_back( &link );
+  }
+}
+
+void Near::turn( Duration late )
+{
+  for ( Link& link : stage_.network.links ) {
+    if ( link.near_host == index_ and link.near.open ) {
+      read_in(
+        stage_, link.near, local(), [&]( const Frame& frame ) { frame_arrived( link, frame ); }, "near reads" );
+      link.near.gone = link.near.gone or stage_.now >= link.near.told;
+    }
+  }
+  look_after_link( late );
+  look_after_candidates();
+  end_->turn( local() );
+  if ( link_ != nullptr ) {
+    transmit( link_->near, stage_.batch, &end_->tunnel, local(), stage_.now, stage_.chance );
+  }
+  if ( local() >= expiry() ) {
+    stage_.excuse( run(), "its cproxy gave up" );
+    for ( auto& [id, leg] : end_->legs ) {
+      if ( leg.session != nullptr ) {
+        end_->reset( id, ResetReason::expired );
+      }
+    }
+    tunnel_lost( ResetReason::expired );
+  }
+}
+
+Time Near::expiry() const
+{
+  return link_ == nullptr and end_->tunnel.sessions() > 0 ? detached_since_ + config_.keep : never;
+}
+
+Time Near::deadline() const
+{
+  const Tunnel& tunnel = end_->tunnel;
+  if ( tunnel.has_touched() or ( link_ != nullptr and tunnel.wants_to_transmit() and link_->up.room() > 0 ) ) {
+    return stage_.now;
+  }
+  Time deadline = std::min( tunnel.deadline(), expiry() );
+  if ( link_ != nullptr ) {
+    deadline = std::min( deadline, link_deadline( link_->near, local() ) );
+  }
+  if ( needed_ ) {
+    deadline = std::min( deadline, redial_.next() );
+  }
+  for ( const Link* const link : candidates_ ) {
+    deadline = std::min( deadline, until( *link ) );
+    if ( not link->hello and link->connected != never and link->connected > stage_.now ) {
+      deadline = std::min( deadline, link->connected + config_.clock );
+    }
+  }
+  return to_world( deadline, config_.clock );
+}
+
+// -- far ---------------------------------------------------------------------------------------------------------
+
+Far::Far( Stage& stage, HostConfig config, std::unique_ptr<TestMemory> memory )
+  : stage_( stage )
+  , config_( config )
+  , memory_( std::move( memory ) )
+  , admission_( std::make_unique<Admission>(
+      stage.crypto,
+      Admission::Config { .beat = beat(), .window = first_window( config.limits ), .retry_after = 100ms },
+      memory_->tunnels() ) )
+{}
+
+Far::Client* Far::client( std::uint64_t run )
+{
+  for ( auto& [id, client] : clients_ ) {
+    if ( client.record->run == run ) {
+      return &client;
+    }
+  }
+  return nullptr;
+}
+
+Far::Client* Far::carried_by( const Link& link )
+{
+  for ( auto& [id, client] : clients_ ) {
+    if ( client.link == &link ) {
+      return &client;
+    }
+  }
+  return nullptr;
+}
+
+void Far::drop( Link& link )
+{
+  stage_.network.close( link, link.far, stage_.now );
+}
+
+void Far::drop_link( Client& client )
+{
+  if ( client.link != nullptr ) {
+    client.detached_since = local() - client.link->far.pulse->silence( local() );
+    drop( *client.link );
+    client.link = nullptr;
+    client.end->tunnel.detach();
+  }
+}
+
+void Far::recover()
+{
+  stage_.note( "far is killed" );
+  for ( Link& link : stage_.network.links ) {
+    if ( link.far.pulse ) {
+      drop( link );
+    }
+  }
+  auto memory = std::make_unique<TestMemory>( *memory_, Side::acceptor );
+  std::map<Id, Client> before = std::exchange( clients_, {} );
+  admission_.reset();
+  std::map<Id, std::map<SessionId, End::Leg>> legs;
+  for ( auto& [id, client] : before ) {
+    legs[id] = std::move( client.end->legs );
+    client.end.reset();
+  }
+  memory_ = std::move( memory );
+  admission_ = std::make_unique<Admission>(
+    stage_.crypto,
+    Admission::Config { .beat = beat(), .window = first_window( config_.limits ), .retry_after = 100ms },
+    memory_->tunnels() );
+  if ( memory_->found.broken > 0 or memory_->found.ended > 0 or memory_->found.tunnels.size() != before.size() ) {
+    stage_.fail( "far left something that makes no sense: " + std::to_string( memory_->found.broken ) + " broken, "
+                 + std::to_string( memory_->found.ended ) + " ended, "
+                 + std::to_string( memory_->found.tunnels.size() ) + " of " + std::to_string( before.size() )
+                 + " tunnels" );
+    return;
+  }
+  for ( TunnelRecord* const record : memory_->found.tunnels ) {
+    Client& client = clients_[record->id];
+    client.record = record;
+    client.end = std::make_unique<End>( Side::acceptor, *record, *memory_, config_.limits );
+    client.end->inherit( std::move( legs[record->id] ) );
+    client.end->connects = false;
+    client.detached_since = local();
+  }
+  memory_->found = {}; // its slots will be other sessions' later
+}
+
+void Far::leave()
+{
+  for ( Link& link : stage_.network.links ) {
+    if ( link.far.pulse ) {
+      drop( link );
+    }
+  }
+}
+
+void Far::frame_arrived( Link& link, const Frame& frame )
+{
+  if ( frame.header.type == FrameType::hello ) {
+    const auto hello = decode_hello( frame.payload );
+    if ( std::holds_alternative<Fault>( hello ) ) {
+      stage_.fail( "far does not understand the hello" );
+      return;
+    }
+    answer( link, std::get<Hello>( hello ) );
+    return;
+  }
+  Client* const client = carried_by( link );
+  if ( client == nullptr ) {
+    return; // said before it had read our no
+  }
+  stage_.resumes += frame.header.type == FrameType::resume ? 1U : 0U;
+  if ( const auto fault = client->end->tunnel.receive( frame ) ) {
+    stage_.fail( "far says of near: " + std::string { describe( *fault ) } );
+  }
+}
+
+void Far::answer( Link& link, const Hello& hello )
+{
+  const auto decision = admission_->decide( hello, in_the_clear );
+  append_frame( link.down.rest, { .type = FrameType::welcome }, encode( decision.welcome ) );
+  if ( decision.superseded ) {
+    end_client( *decision.superseded, ResetReason::superseded );
+  }
+  const Answer said = decision.welcome.answer;
+  if ( said != Answer::made and said != Answer::resumed ) {
+    stage_.overtaken += said == Answer::overtaken ? 1U : 0U;
+    link.answered = true;
+    return;
+  }
+  Client& client = clients_[decision.welcome.tunnel];
+  if ( not client.end ) {
+    client.record = decision.record;
+    client.end = std::make_unique<End>( Side::acceptor, *decision.record, *memory_, config_.limits );
+    client.end->connects = false;
+  }
+  if ( client.link != nullptr ) {
+    drop( *client.link );
+  }
+  stage_.note( "far takes link " + std::to_string( link.number ) );
+  client.link = &link;
+  link.far.pulse->peer_beats_every( hello.beat );
+  client.end->tunnel.attach( hello.window );
+  client.detached_since = local();
+}
+
+void Far::end_client( const Id& id, ResetReason reason )
+{
+  const auto found = clients_.find( id );
+  if ( found == clients_.end() ) {
+    return;
+  }
+  stage_.note( "far ends a tunnel: " + std::string { describe( reason ) } );
+  Client& client = found->second;
+  drop_link( client );
+  admission_->forget( id );
+  over( client );
+  TunnelRecord* const record = client.record;
+  clients_.erase( found ); // its sessions go first: their records name the tunnel's
+  memory_->tunnels().give( record );
+}
+
+void Far::turn( Duration late )
+{
+  for ( Link& link : stage_.network.links ) {
+    if ( stage_.now < link.connected or not link.far.open ) {
+      continue;
+    }
+    if ( not link.far.pulse ) { // it is accepted
+      link.far.born = local();
+      link.far.pulse.emplace( Pulse::Config { .beat = beat() }, local() );
+    }
+    read_in(
+      stage_, link.far, local(), [&]( const Frame& frame ) { frame_arrived( link, frame ); }, "far reads" );
+    link.far.gone = link.far.gone or stage_.now >= link.far.told;
+    if ( carried_by( link ) != nullptr ) {
+      continue;
+    }
+    if ( link.answered ) {
+      transmit( link.far, stage_.batch, nullptr, local(), stage_.now, stage_.chance );
+    }
+    if ( link.far.gone or local() - link.far.born >= stranger_patience ) {
+      drop( link );
+    }
+  }
+  std::vector<std::pair<Id, ResetReason>> ends;
+  for ( auto& [id, client] : clients_ ) {
+    if ( const auto reason = client.end->tunnel.goodbye() ) {
+      ends.emplace_back( id, *reason );
+      continue;
+    }
+    if ( client.link != nullptr ) {
+      client.link->far.pulse->excuse( late, local() );
+      if ( client.link->far.gone or client.link->far.pulse->hopeless( local() ) ) {
+        stage_.note( "far has lost link " + std::to_string( client.link->number ) );
+        drop_link( client );
+      }
+    }
+    client.end->turn( local() );
+    if ( client.link != nullptr ) {
+      transmit( client.link->far, stage_.batch, &client.end->tunnel, local(), stage_.now, stage_.chance );
+      continue;
+    }
+    const Duration away = local() - client.detached_since;
+    if ( away >= config_.keep or ( client.end->tunnel.sessions() == 0 and away >= empty_patience ) ) {
+      ends.emplace_back( id, ResetReason::expired );
+    }
+  }
+  for ( const auto& [id, reason] : ends ) {
+    if ( reason == ResetReason::expired ) { // near may have named sessions that far has never heard of
+      stage_.excuse( clients_.at( id ).record->run, "its sproxy gave up" );
+    }
+    end_client( id, reason );
+  }
+}
+
+Time Far::deadline() const
+{
+  Time deadline = never;
+  for ( const auto& [id, client] : clients_ ) {
+    const Tunnel& tunnel = client.end->tunnel;
+    if ( tunnel.has_touched()
+         or ( client.link != nullptr and tunnel.wants_to_transmit() and client.link->down.room() > 0 ) ) {
+      return stage_.now;
+    }
+    deadline = std::min( deadline, tunnel.deadline() );
+    if ( client.link != nullptr ) {
+      deadline = std::min( deadline, link_deadline( client.link->far, local() ) );
+    } else {
+      const Duration patience = tunnel.sessions() == 0 ? std::min( empty_patience, config_.keep ) : config_.keep;
+      deadline = std::min( deadline, client.detached_since + patience );
+    }
+  }
+  for ( const Link& link : stage_.network.links ) {
+    if ( link.far.open and link.far.pulse
+         and std::ranges::none_of( clients_, [&]( const auto& entry ) { return entry.second.link == &link; } ) ) {
+      deadline = std::min( deadline, link.far.born + stranger_patience );
+    }
+  }
+  return to_world( deadline, config_.clock );
+}
+
+} // namespace holdfast::sim

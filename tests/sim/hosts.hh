@@ -1,0 +1,149 @@
+#pragma once
+
+#include "core/admission.hh"
+#include "core/claim.hh"
+#include "core/redial.hh"
+#include "sim/network.hh"
+#include "unit/core/crypto.hh"
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <vector>
+
+// The two proxies without their sockets: what src/proxy does with the core, in few words. Every host has a clock of
+// its own, which started at some time; a turn is given to it from outside, perhaps late.
+
+namespace holdfast::sim {
+
+struct HostConfig
+{
+  SessionLimits limits {};
+  Duration clock {};     // this host's time minus the world's
+  Duration keep = 96h;   // sessions without a link end after it
+  std::uint64_t id = 0;  // of the instance
+  std::uint64_t run = 0; // of the process, unless it was recovered
+};
+
+// What one world's hosts tell each other and the world.
+struct Stage
+{
+  Network& network;
+  test::Chance& chance;
+  const Crypto& crypto;
+  bool trace = false;
+  std::function<void( const std::string& )> note {};
+  std::function<void( const std::string& )> fail {};
+  // All sessions of that client's process may end with a reset from now on, and this is why.
+  std::function<void( std::uint64_t run, const std::string& why )> excuse {};
+  FrameBatch batch {};
+  Time now { 1h }; // the world's
+  // Tallies.
+  std::size_t attached = 0;
+  std::size_t overtaken = 0;
+  std::size_t resumes = 0;
+};
+
+// cproxy's part.
+class Near
+{
+public:
+  Near( Stage& stage, std::size_t index, HostConfig config, std::unique_ptr<test::TestMemory> memory );
+
+  test::End& end() { return *end_; }
+  test::TestMemory& memory() { return *memory_; }
+  [[nodiscard]] std::uint64_t run() const { return record_->run; }
+  [[nodiscard]] bool has_tunnel() const { return claim_->has_tunnel(); }
+  [[nodiscard]] Link* link() const { return link_; }
+
+  // An app connects.
+  test::Program* open();
+  // The system hints, or the socket reports an error: this link is given up.
+  void give_up_link();
+  // The process is killed, and another one goes on with its memory.
+  void recover();
+  // The process says goodbye, as well as it can, and its sessions end.
+  void say_goodbye();
+  // What is left of the process when it goes for good.
+  void leave();
+
+  void turn( Duration late );
+  [[nodiscard]] Time deadline() const; // world's time
+
+private:
+  [[nodiscard]] Time local() const { return stage_.now + config_.clock; }
+  void start();
+  void read( Link& link );
+  void frame_arrived( Link& link, const Frame& frame );
+  void welcomed( Link& link, const Welcome& welcome );
+  void look_after_link( Duration late );
+  void look_after_candidates();
+  void need();
+  void attach( Link& link, const Welcome& welcome );
+  void drop( Link& link );
+  void drop_link();
+  void tunnel_lost( ResetReason reason );
+  [[nodiscard]] Time until( const Link& link ) const;
+  [[nodiscard]] Time expiry() const;
+
+  Stage& stage_;
+  std::size_t index_;
+  HostConfig config_;
+  std::unique_ptr<test::TestMemory> memory_;
+  TunnelRecord* record_;
+  std::unique_ptr<Claim> claim_ {};
+  std::unique_ptr<test::End> end_ {};
+  Redial redial_ { {} };
+  bool needed_ = false;
+  Link* link_ = nullptr;
+  std::vector<Link*> candidates_ {};
+  Time detached_since_ {};
+};
+
+// sproxy's part.
+class Far
+{
+public:
+  struct Client
+  {
+    TunnelRecord* record;
+    std::unique_ptr<test::End> end;
+    Link* link = nullptr;
+    Time detached_since {};
+  };
+
+  Far( Stage& stage, HostConfig config, std::unique_ptr<test::TestMemory> memory );
+
+  std::map<Id, Client>& clients() { return clients_; }
+  // The tunnel of that client's process, if there is one.
+  [[nodiscard]] Client* client( std::uint64_t run );
+  test::TestMemory& memory() { return *memory_; }
+  Admission& admission() { return *admission_; }
+  // Called for a tunnel that is over, while its programs can still be seen.
+  std::function<void( Client& )> over {};
+
+  void give_up_link( Client& client ) { drop_link( client ); }
+  void recover();
+  void leave();
+
+  void turn( Duration late );
+  [[nodiscard]] Time deadline() const;
+
+private:
+  [[nodiscard]] Time local() const { return stage_.now + config_.clock; }
+  void read( Link& link );
+  void frame_arrived( Link& link, const Frame& frame );
+  void answer( Link& link, const Hello& hello );
+  [[nodiscard]] Client* carried_by( const Link& link );
+  void drop( Link& link );
+  void drop_link( Client& client );
+  void end_client( const Id& id, ResetReason reason );
+
+  Stage& stage_;
+  HostConfig config_;
+  std::unique_ptr<test::TestMemory> memory_;
+  std::unique_ptr<Admission> admission_ {};
+  std::map<Id, Client> clients_ {};
+};
+
+} // namespace holdfast::sim

@@ -1,0 +1,128 @@
+#pragma once
+
+#include "core/initiation.hh"
+#include "core/pulse.hh"
+#include "unit/core/pair.hh"
+
+#include <deque>
+#include <functional>
+#include <list>
+#include <optional>
+#include <string>
+
+namespace holdfast::sim {
+
+using namespace std::chrono_literals;
+
+inline constexpr std::size_t all_of_it = std::string::npos;
+
+// One direction of a link: what the sender's socket has not taken, what is under way and when it arrives, and the
+// reader at the other end. A wire that is dead swallows bytes until the sender's buffers are full, and says
+// nothing.
+class Wire
+{
+public:
+  explicit Wire( FrameType greeting ) : reader( greeting ) {}
+
+  test::Bytes rest {};
+  FrameReader reader;
+  std::size_t capacity = 65536; // of the kernels' buffers
+  Duration delay {};
+  Duration jitter {};
+  Time stalled_until {};
+  std::size_t lives = all_of_it; // so many bytes still get through
+
+  [[nodiscard]] bool dead() const { return lives == 0; }
+  [[nodiscard]] std::size_t room() const { return capacity > under_way_ ? capacity - under_way_ : 0; }
+  void send( std::string_view bytes, Time now, test::Chance& chance );
+  // What has arrived, at most so much of it.
+  [[nodiscard]] std::string arrived( Time now, std::size_t most );
+  [[nodiscard]] Time next_arrival() const;
+  void drop_all();
+
+private:
+  struct Piece
+  {
+    Time at;
+    std::string bytes;
+  };
+  std::deque<Piece> pieces_ {};
+  std::size_t under_way_ = 0;
+};
+
+// A TCP connection between a near and a far host. Each end is open until its host closes it; that the other end
+// did, or that the connection was reset, a host is told some time later, or never.
+struct Link
+{
+  struct Place // what one end has
+  {
+    Wire* out;
+    Wire* in;
+    bool open = true;
+    Time told = never; // world time: then it hears that the connection is no more
+    bool gone = false; // it heard it
+    std::optional<Pulse> pulse {};
+    Time born {}; // its host's time
+  };
+
+  Link( std::size_t number_, std::size_t near_host_ ) : number( number_ ), near_host( near_host_ ) {}
+  Link( const Link& ) = delete;
+  Link& operator=( const Link& ) = delete;
+
+  std::size_t number;
+  std::size_t near_host; // who dialled it
+  Wire up { FrameType::hello };
+  Wire down { FrameType::welcome };
+  Place near { .out = &up, .in = &down };
+  Place far { .out = &down, .in = &up };
+  Time connected = never; // world time: near's dial succeeds
+  std::optional<Hello> hello {};
+  bool answered = false; // far said no
+};
+
+// What one end has to say now: its rest, a heartbeat when it is due, and what its tunnel (may be null) has.
+void transmit( Link::Place& place,
+               FrameBatch& batch,
+               Tunnel* tunnel,
+               Time host_now,
+               Time now,
+               test::Chance& chance );
+
+// All links, and the weather.
+class Network
+{
+public:
+  explicit Network( test::Chance& chance ) : chance_( chance ) {}
+
+  enum class Dials
+  {
+    succeed,
+    vanish,    // nobody answers
+    are_closed // somebody answers and closes
+  };
+  struct Weather
+  {
+    Dials dials = Dials::succeed;
+    Duration delay {};
+    Duration jitter {};
+    bool small_buffers = false;
+    std::size_t life_max = 0; // links die within so many bytes; 0: they live
+    bool calm = false;        // no new faults
+  };
+  Weather weather {};
+
+  Link& dial( std::size_t near_host, Time now );
+  // One end closes; the other one hears of it when the way there is not dead.
+  void close( Link& link, Link::Place& place, Time now );
+  // Something happens to the link: it dies without a word, is reset, or only one end hears that it is gone.
+  void harm( Link& link, Time now );
+  void forget_closed();
+
+  std::list<Link> links {};
+  std::size_t dialled = 0;
+
+private:
+  test::Chance& chance_;
+};
+
+} // namespace holdfast::sim
