@@ -48,7 +48,7 @@ Scene scene_of( Input& input )
   scene.sessions = ( flags >> 4U ) & 3U;
   scene.appetite = ( flags & 64U ) != 0 ? 7 : std::string::npos;
   scene.appetite = ( flags & 128U ) != 0 ? 0 : scene.appetite;
-  constexpr Pool::Index chunks[] = { 2, 4, 9, 16 };
+  constexpr Pool::Index chunks[] = { 2, 4, 7, 9 }; // the pool keeps a reserve from 8 on
   constexpr std::size_t windows[] = { 0, 100, 65536, 4294967295 };
   scene.setup.side = scene.side;
   scene.setup.chunks = chunks[sizes & 3U];

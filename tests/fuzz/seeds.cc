@@ -26,7 +26,7 @@ constexpr unsigned acceptor = 1;
 constexpr unsigned greets = 2;
 constexpr unsigned resumes = 4;
 constexpr unsigned two_sessions = 32;
-constexpr unsigned large = 4 * 2 + 3; // 16 chunks, a window of 64 KiB
+constexpr unsigned large = 4 * 2 + 3; // nine chunks, a window of 64 KiB
 
 class Seeds
 {

@@ -1,7 +1,8 @@
 // A tunnel, operation by operation. The fuzzer plays the programs (open, write, read, end, reset), the network (a
-// link comes, goes, takes a part of what is written), time, and the peer, whose frames are well-formed but say
-// whatever the fuzzer likes, near the positions where something happens. The peer's bytes are those of its stream,
-// so each byte that a program reads is checked against its position. What must hold: witness.hh.
+// link comes, goes, takes a part of what is written), time, the death of the process, and the peer, whose frames
+// are well-formed but say whatever the fuzzer likes, near the positions where something happens. The peer's bytes
+// are those of its stream, so each byte that a program reads is checked against its position. What must hold:
+// witness.hh.
 
 #include "fuzz/witness.hh"
 
@@ -50,6 +51,7 @@ private:
       case 7: program(); return;
       case 8: write(); return;
       case 9: lose(); return;
+      case 10: die(); return;
       default: receive(); return;
     }
   }
@@ -80,6 +82,13 @@ private:
   {
     if ( input_.below( 4 ) == 0 ) {
       witness_.lost( ResetReason::forgotten );
+    }
+  }
+
+  void die()
+  {
+    if ( input_.below( 4 ) == 0 ) {
+      witness_.die();
     }
   }
 
@@ -229,7 +238,7 @@ private:
 extern "C" int LLVMFuzzerTestOneInput( const std::uint8_t* data, std::size_t size )
 {
   Input input { data, size };
-  constexpr Pool::Index chunks[] = { 2, 5, 16, 40 };
+  constexpr Pool::Index chunks[] = { 2, 4, 7, 9 }; // the pool keeps a reserve from 8 on
   constexpr std::size_t windows[] = { 1000, 65536 };
   constexpr std::size_t windows_max[] = { 16384, 65536, 300000 };
   Witness::Setup setup;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -38,12 +39,14 @@ public:
 
   explicit Witness( Setup setup )
     : setup_( setup )
-    , memory_( setup.chunks, setup.chunks, setup.slots )
-    , end_( std::in_place,
-            setup.side,
-            memory_,
-            SessionLimits { .outflow = { setup.window_max }, .inflow = { setup.window, setup.window_max } } )
-  {}
+    , limits_ { .outflow = { setup.window_max }, .inflow = { setup.window, setup.window_max } }
+    , memory_( std::make_unique<test::TestMemory>( setup.chunks, setup.chunks, setup.slots ) )
+  {
+    TunnelRecord& record = *memory_->tunnels().take();
+    record.agreed = 1;
+    record.used = 1;
+    end_.emplace( setup.side, record, *memory_, limits_ );
+  }
 
   test::End& end() { return *end_; }
   Tunnel& tunnel() { return end_->tunnel; }
@@ -57,7 +60,7 @@ public:
   std::optional<SessionId> open()
   {
     if ( end_->open() == nullptr ) {
-      check( memory_.slots().used() == setup_.slots, "a session was refused although there is room for it" );
+      check( memory_->slots().used() == setup_.slots, "a session was refused although there is room for it" );
       return std::nullopt;
     }
     const SessionId id = end_->legs.rbegin()->first;
@@ -204,8 +207,8 @@ public:
     } );
     std::string all = std::to_string( reason( tunnel().goodbye() ) ) + ' '
                       + std::to_string( tunnel().deadline().time_since_epoch().count() ) + ' '
-                      + std::to_string( memory_.outflow().used() ) + ' ' + std::to_string( memory_.inflow().used() )
-                      + '\n';
+                      + std::to_string( memory_->outflow().used() ) + ' '
+                      + std::to_string( memory_->inflow().used() ) + '\n';
     for ( const auto& [id, text] : sessions ) {
       all += "session " + std::to_string( id ) + ": " + text + '\n';
     }
@@ -216,6 +219,26 @@ public:
              + std::to_string( program.closed ) + ' ' + program.read + '\n';
     }
     return all + wire;
+  }
+
+  // Our process dies between two turns; its successor goes on with what is left of the memory, and the sockets.
+  void die()
+  {
+    const auto before = all_that_lasts();
+    auto legs = std::move( end_->legs );
+    const bool connects = end_->connects;
+    const auto refuses = end_->refuses;
+    auto left = std::make_unique<test::TestMemory>( *memory_, setup_.side );
+    check( left->found.broken == 0 and left->found.ended == 0 and left->found.tunnels.size() == 1,
+           "what a sound process leaves makes no sense" );
+    end_.emplace( setup_.side, *left->found.tunnels.front(), *left, limits_ );
+    memory_ = std::move( left );
+    end_->inherit( std::move( legs ) );
+    end_->connects = connects;
+    end_->refuses = refuses;
+    rest_.clear();
+    check( all_that_lasts() == before, "a death changed something" );
+    check_sessions();
   }
 
   // -- the end of the story ---------------------------------------------------------------------------------------
@@ -242,13 +265,13 @@ public:
       transmit();
     }
     check( tunnel().sessions() == 0, "a session is left over" );
-    check( memory_.all_back(), "memory is left over" );
+    check( memory_->all_back(), "memory is left over" );
   }
   // The tunnel goes with its sessions, whatever they were doing.
   void drop()
   {
     end_.reset();
-    check( memory_.all_back(), "memory is left over after the tunnel" );
+    check( memory_->all_back(), "memory is left over after the tunnel" );
   }
 
 private:
@@ -291,6 +314,24 @@ private:
                         session.closed_by_peer(),
                         reason( session.reset_by_us() ),
                         reason( session.reset_by_peer() ) );
+    } );
+    return all;
+  }
+
+  using Lasting = std::tuple<Alive, Position, std::size_t, bool, bool>;
+  [[nodiscard]] std::map<SessionId, Lasting> all_that_lasts()
+  {
+    std::map<SessionId, Lasting> all;
+    tunnel().for_each_session( [&]( Session& session ) {
+      const Outflow& out = session.outflow();
+      const Position delivered = session.inflow().delivered();
+      const Alive alive { session.id(),
+                          delivered,
+                          delivered,
+                          false,
+                          reason( session.reset_by_us() ),
+                          reason( session.reset_by_peer() ) };
+      all[session.id()] = { alive, out.acknowledged(), out.retained(), out.ended(), session.connected() };
     } );
     return all;
   }
@@ -449,14 +490,15 @@ private:
       held_least += ( in.held() + Pool::chunk_size - 1 ) / Pool::chunk_size;
       held_most += in.held() == 0 ? 0 : ( in.held() - 1 ) / Pool::chunk_size + 2;
     } );
-    check( memory_.outflow().used() == retained_chunks, "chunks of the outflow pool belong to nobody" );
-    check( memory_.inflow().used() >= held_least and memory_.inflow().used() <= held_most,
+    check( memory_->outflow().used() == retained_chunks, "chunks of the outflow pool belong to nobody" );
+    check( memory_->inflow().used() >= held_least and memory_->inflow().used() <= held_most,
            "chunks of the inflow pool belong to nobody" );
-    check( memory_.slots().used() == tunnel().sessions(), "a record belongs to nobody" );
+    check( memory_->slots().used() == tunnel().sessions(), "a record belongs to nobody" );
   }
 
   Setup setup_;
-  test::TestMemory memory_;
+  SessionLimits limits_;
+  std::unique_ptr<test::TestMemory> memory_;
   std::optional<test::End> end_;
   std::map<SessionId, Facts> facts_ {};
   std::size_t peer_window_ = 0;
