@@ -16,8 +16,11 @@ using namespace std::chrono_literals;
 constexpr std::size_t candidates_max = 8;    // dials under way: two seconds' worth; the oldest is given up first
 constexpr Duration candidate_patience = 10s; // from dial to welcome
 constexpr Duration hello_patience = 3s;      // the same for a hello for a new tunnel, of which only one may be out
-constexpr Duration refused_pause = 10s;      // before asking again an sproxy that refuses us
-constexpr Duration later_min = 100ms;        // bounds of what an sproxy may ask us to wait
+constexpr Duration short_life
+  = 5min; // a tunnel that is gone before that did not end by chance, when it happens again
+constexpr Duration quarrel_pause_max = 60s; // between new tunnels then; less than short_life
+constexpr Duration refused_pause = 10s;     // before asking again an sproxy that refuses us
+constexpr Duration later_min = 100ms;       // bounds of what an sproxy may ask us to wait
 constexpr Duration later_max = 60s;
 
 constexpr Digest no_binding {}; // links are in the clear: nothing but the two nonces is common to their ends
@@ -97,6 +100,9 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
                     .resumed = outcome == Claim::Outcome::resumed,
                     .window = welcome.window,
                     .search = loop_.now() - needed_since_ };
+      if ( outcome == Claim::Outcome::made ) {
+        made_ = loop_.now();
+      }
       needed_ = false;
       last_complaint_.clear();
       candidates_.clear(); // the one moved from, and all that come too late
@@ -106,6 +112,7 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
     case Claim::Outcome::obsolete: link.drop( "a later link was faster" ); return;
     case Claim::Outcome::gone:
       link.drop( "sproxy does not know our tunnel any more" );
+      tunnel_gone();
       events_.gone();
       return;
     case Claim::Outcome::later:
@@ -135,9 +142,10 @@ void Dialler::look_after( Candidate& candidate, Time now )
   }
   // Two new tunnels at once would be one too many: sproxy ends the first when it makes the second.
   const bool must_wait
-    = not claim_.has_tunnel() and std::ranges::any_of( candidates_, []( const Candidate& other ) {
-        return other.asks_for_new_tunnel() and not other.link->ended();
-      } );
+    = not claim_.has_tunnel()
+      and ( now < no_new_tunnel_until_ or std::ranges::any_of( candidates_, []( const Candidate& other ) {
+              return other.asks_for_new_tunnel() and not other.link->ended();
+            } ) );
   if ( not candidate.hello and not must_wait ) {
     say_hello( candidate );
   }
@@ -152,6 +160,30 @@ void Dialler::say_hello( Candidate& candidate )
   FrameHeader header;
   header.type = FrameType::hello;
   candidate.link->say( header, encode( *candidate.hello ) );
+}
+
+// If this happens again and again, somebody else is probably the same client as we are: a machine, or its state
+// directory, was copied. Each new tunnel of one ends that of the other (PROTOCOL.md, 5.3), so the two would take
+// turns several times a second, for ever. So each waits longer every time before it asks for a new one.
+void Dialler::tunnel_gone()
+{
+  const Time now = loop_.now();
+  const Duration lived = now - made_;
+  if ( lived >= short_life ) {
+    short_lives_ = 0;
+    return;
+  }
+  if ( ++short_lives_ == 1 ) {
+    return; // sproxy was started again
+  }
+  const Duration pause = std::min<Duration>( 1s * ( 1U << std::min( short_lives_ - 2, 6U ) ), quarrel_pause_max );
+  log_.warn(
+    "the tunnel was lost {} s after it was made, and so was the one before: is another cproxy running with a copy "
+    "of our state directory? The next one in {} s",
+    std::chrono::duration_cast<std::chrono::seconds>( lived ).count(),
+    std::chrono::duration_cast<std::chrono::seconds>( pause ).count() );
+  no_new_tunnel_until_ = now + pause;
+  redial_.not_before( no_new_tunnel_until_ );
 }
 
 void Dialler::complain( const std::string& problem )

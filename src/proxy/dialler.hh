@@ -84,6 +84,7 @@ private:
   void resolve();
   void dial( Time now );
   void complain( const std::string& problem );
+  void tunnel_gone();
 
   Loop& loop_;
   FrameBatch& batch_;
@@ -100,6 +101,9 @@ private:
   std::vector<Candidate> candidates_ {}; // in the order they were dialled
   bool needed_ = false;
   Time needed_since_ {};
+  Time made_ {};                  // our tunnel was
+  Time no_new_tunnel_until_ {};   // see tunnel_gone()
+  unsigned short_lives_ = 0;      // tunnels in a row that were gone soon
   std::string last_complaint_ {}; // the log says each thing once, not four times a second
 };
 
