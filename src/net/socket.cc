@@ -281,6 +281,11 @@ void close_with_reset( Fd& fd )
   fd.reset();
 }
 
+void end_writing( int fd )
+{
+  ::shutdown( fd, SHUT_WR );
+}
+
 Address local_address( int fd )
 {
   return address_of( fd, ::getsockname );

@@ -103,6 +103,9 @@ void prepare_link( int fd, int unsent );
 // A close that the peer sees as a reset (SO_LINGER 0, socket(7)).
 void close_with_reset( Fd& fd );
 
+// Ends our direction of the connection (FIN); the other one goes on. Fails only if the connection has.
+void end_writing( int fd );
+
 [[nodiscard]] Address local_address( int fd );
 [[nodiscard]] Address peer_address( int fd );
 

@@ -189,8 +189,7 @@ void Cproxy::stop()
 
 bool Cproxy::stopped() const
 {
-  const bool all_said = end_.link() == nullptr or end_.link()->flushed();
-  return stop_by_ != never and ( all_said or loop_.now() >= stop_by_ );
+  return stop_by_ != never and ( end_.goodbye_heard() or loop_.now() >= stop_by_ );
 }
 
 } // namespace holdfast

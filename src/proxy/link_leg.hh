@@ -70,6 +70,9 @@ public:
   void transmit( FrameBatch& batch, Tunnel* tunnel, Time now );
   [[nodiscard]] bool writable() const { return connected() and not ended_ and writable_; }
   [[nodiscard]] bool flushed() const { return rest_.empty(); }
+  // The last words are written; what still arrives is read until the other side closes. A socket that is closed
+  // with unread bytes in it sends a reset, which may overtake the last words and destroy them.
+  void say_no_more() { end_writing( socket_.get() ); }
   // When the link has to be looked at without anything having arrived: a beat is due, or silence becomes
   // suspicious.
   [[nodiscard]] Time deadline() const;

@@ -305,11 +305,9 @@ bool Sproxy::stopped() const
   if ( stop_by_ == never ) {
     return false;
   }
-  const bool all_said = std::ranges::all_of( clients_, []( const auto& entry ) {
-    const LinkLeg* const link = entry.second->end.link();
-    return link == nullptr or link->flushed();
-  } );
-  return all_said or loop_.now() >= stop_by_;
+  const bool heard
+    = std::ranges::all_of( clients_, []( const auto& entry ) { return entry.second->end.goodbye_heard(); } );
+  return heard or loop_.now() >= stop_by_;
 }
 
 } // namespace holdfast

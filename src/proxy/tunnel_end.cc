@@ -75,7 +75,19 @@ void TunnelEnd::say_goodbye( ResetReason reason, Time now )
     header.type = FrameType::goodbye;
     const std::array why { static_cast<std::byte>( reason ) };
     link_->say( header, why );
+    leaving_ = true;
+    take_leave( now );
+  }
+}
+
+void TunnelEnd::take_leave( Time now )
+{
+  if ( not link_->flushed() ) {
     link_->transmit( batch_, nullptr, now );
+  }
+  if ( link_->flushed() and not all_said_ ) {
+    all_said_ = true;
+    link_->say_no_more();
   }
 }
 
@@ -194,7 +206,10 @@ void TunnelEnd::turn( Time now )
     serve( *session, now );
     tunnel_.served( *session, now );
   }
-  if ( link_ and ( tunnel_.wants_to_transmit() or not link_->flushed() or link_->pulse().beat_due( now ) ) ) {
+  if ( link_ and leaving_ ) {
+    take_leave( now );
+  } else if ( link_
+              and ( tunnel_.wants_to_transmit() or not link_->flushed() or link_->pulse().beat_due( now ) ) ) {
     link_->transmit( batch_, &tunnel_, now );
   }
 }
@@ -205,7 +220,7 @@ Time TunnelEnd::deadline() const
     return loop_.now();
   }
   Time deadline = std::min( tunnel_.deadline(), starved_until_ );
-  if ( link_ ) {
+  if ( link_ and not all_said_ ) {
     deadline = std::min( deadline, link_->deadline() );
     if ( link_->writable() and tunnel_.wants_to_transmit() ) {
       deadline = loop_.now(); // a turn's worth was written, and there is more

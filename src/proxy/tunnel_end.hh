@@ -47,6 +47,9 @@ public:
   void reset_all( ResetReason reason );
   // Ends them all and tells the peer that the tunnel is over, as well as one can.
   void say_goodbye( ResetReason reason, Time now );
+  // It has been heard: the other side has closed the link, or there never was one. Until then the link must be
+  // kept.
+  [[nodiscard]] bool goodbye_heard() const { return link_ == nullptr or link_->ended(); }
   // The other end of the tunnel is lost, and with it every session it knew of.
   void lost( ResetReason reason );
 
@@ -76,6 +79,7 @@ private:
 
   void serve( Session& session, Time now );
   void release( Session& session );
+  void take_leave( Time now );
 
   Loop& loop_;
   FrameBatch& batch_;
@@ -84,6 +88,8 @@ private:
   Tunnel tunnel_;
   std::unordered_map<SessionId, Leg> legs_ {};
   std::unique_ptr<LinkLeg> link_ {};
+  bool leaving_ = false;  // said goodbye: nothing else is said any more,
+  bool all_said_ = false; // and it is written
   Time detached_since_;
   std::vector<SessionId> starved_ {}; // sessions to try again at starved_until_
   Time starved_until_ = never;
