@@ -1,0 +1,186 @@
+#include "net/socket.hh"
+
+#include "net/listener.hh"
+
+#include <gtest/gtest.h>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+// Sockets of this machine, 127.0.0.1 only.
+
+namespace holdfast {
+namespace {
+
+struct SocketPair
+{
+  SocketPair()
+  {
+    std::array<int, 2> fds {};
+    EXPECT_EQ( ::socketpair( AF_UNIX, SOCK_STREAM, 0, fds.data() ), 0 );
+    one = Fd { fds[0] };
+    other = Fd { fds[1] };
+  }
+  Fd one {};
+  Fd other {};
+};
+
+// Ends the process should something block: then the test fails and does not hang.
+class Patience
+{
+public:
+  Patience() : watch_( [this]( const std::stop_token& stop ) { wait( stop ); } ) {}
+
+private:
+  static void wait( const std::stop_token& stop )
+  {
+    for ( int i = 0; i < 1000 and not stop.stop_requested(); ++i ) {
+      std::this_thread::sleep_for( std::chrono::milliseconds { 10 } );
+    }
+    if ( not stop.stop_requested() ) {
+      std::fputs( "a call blocked for ten seconds\n", stderr );
+      std::abort();
+    }
+  }
+  std::jthread watch_;
+};
+
+// The flag O_NONBLOCK belongs to what a descriptor refers to and not to the descriptor: somebody else who has a
+// copy of it changes it for us, too. A relay once took the "would block" that it did not expect for the end of a
+// session; here the flag is changed both ways under our hands, and nothing blocks or is taken for something else.
+TEST( Socket, NothingBlocksWhateverTheFlagOfTheDescriptorSays )
+{
+  const Patience patience;
+  for ( const bool blocking : { true, false } ) {
+    const SocketPair pair;
+    const Fd copy { ::dup( pair.one.get() ) };
+    ASSERT_EQ( ::fcntl( copy.get(), F_SETFL, blocking ? 0 : O_NONBLOCK ), 0 );
+
+    std::array<std::byte, 65536> block {};
+    const Transfer nothing = receive( pair.one.get(), block );
+    EXPECT_EQ( nothing.kind, Transfer::Kind::would_block );
+
+    std::size_t sent = 0;
+    Transfer last {};
+    do {
+      last = send( pair.one.get(), std::span<const std::byte> { block } );
+      sent += last.count;
+    } while ( last.kind == Transfer::Kind::moved );
+    EXPECT_EQ( last.kind, Transfer::Kind::would_block ) << "full";
+    EXPECT_EQ( last.error, 0 );
+
+    std::size_t received = 0;
+    for ( Transfer got = receive( pair.other.get(), block ); got.kind == Transfer::Kind::moved;
+          got = receive( pair.other.get(), block ) ) {
+      received += got.count;
+    }
+    EXPECT_EQ( received, sent ) << "what did not fit was not counted";
+    EXPECT_EQ( send( pair.one.get(), std::span<const std::byte> { block } ).kind, Transfer::Kind::moved );
+  }
+}
+
+TEST( Socket, AConnectionThatIsGoneIsAValueAndNoSignal )
+{
+  SocketPair pair;
+  pair.other.reset();
+  const std::array<std::byte, 1> byte {};
+  EXPECT_EQ( send( pair.one.get(), std::span<const std::byte> { byte } ).kind, Transfer::Kind::failed );
+  std::array<std::byte, 1> into {};
+  EXPECT_EQ( receive( pair.one.get(), into ).kind, Transfer::Kind::ended );
+}
+
+TEST( Socket, AnEndOfWritingLeavesTheOtherDirectionOpen )
+{
+  const SocketPair pair;
+  end_writing( pair.one.get() );
+  std::array<std::byte, 1> into {};
+  EXPECT_EQ( receive( pair.other.get(), into ).kind, Transfer::Kind::ended );
+  EXPECT_EQ( send( pair.other.get(), std::span<const std::byte> { into } ).kind, Transfer::Kind::moved );
+  EXPECT_EQ( receive( pair.one.get(), into ).kind, Transfer::Kind::moved );
+}
+
+// -- the last descriptors ----------------------------------------------------------------------------------------
+
+// So many descriptors for a while, and not more.
+class FewDescriptors
+{
+public:
+  explicit FewDescriptors( rlim_t count )
+  {
+    EXPECT_EQ( ::getrlimit( RLIMIT_NOFILE, &before_ ), 0 );
+    const rlimit few { count, before_.rlim_max };
+    EXPECT_EQ( ::setrlimit( RLIMIT_NOFILE, &few ), 0 );
+  }
+  FewDescriptors( const FewDescriptors& ) = delete;
+  FewDescriptors& operator=( const FewDescriptors& ) = delete;
+  ~FewDescriptors() { ::setrlimit( RLIMIT_NOFILE, &before_ ); }
+
+private:
+  rlimit before_ {};
+};
+
+TEST( Socket, TheLastDescriptorsAreAQuarterAtMost )
+{
+  {
+    const FewDescriptors few { 200 };
+    EXPECT_FALSE( is_among_the_last( 167, 32 ) );
+    EXPECT_TRUE( is_among_the_last( 168, 32 ) );
+    EXPECT_FALSE( is_among_the_last( 199, 0 ) );
+  }
+  const FewDescriptors few { 64 };
+  EXPECT_FALSE( is_among_the_last( 47, 32 ) );
+  EXPECT_TRUE( is_among_the_last( 48, 32 ) );
+}
+
+// Sessions once took every descriptor, and none was left for the next link.
+TEST( Socket, WhoAcceptsAndDialsForSessionsLeavesTheLastDescriptorsAlone )
+{
+  const FewDescriptors few { 100 };
+  Loop loop;
+  std::vector<Fd> accepted;
+  int complaints = 0;
+  Listener listener { loop,
+                      listen_for( "127.0.0.1", 0 ),
+                      [&]( Fd socket, const Address& /*peer*/ ) { accepted.push_back( std::move( socket ) ); },
+                      [&]( int error ) {
+                        EXPECT_EQ( error, EMFILE );
+                        ++complaints;
+                      },
+                      20 };
+  const Address address = listener.address();
+  std::vector<Fd> clients; // each takes a descriptor of ours, too
+  for ( int i = 0; i < 60; ++i ) {
+    if ( Connecting connecting = connect_to( address, 10 ); connecting.fd ) {
+      clients.push_back( std::move( connecting.fd ) );
+    } else {
+      EXPECT_EQ( connecting.error, EMFILE );
+    }
+    loop.wait( loop.now() );
+    listener.tick( loop.now() );
+  }
+  EXPECT_GT( clients.size(), accepted.size() + 5 ) << "the others wait";
+  EXPECT_EQ( complaints, 1 ) << "said once";
+  Connecting link = connect_to( address );
+  EXPECT_TRUE( link.fd ) << "a link finds a descriptor";
+
+  // Some go, and those that waited come in a second later.
+  const std::size_t before = accepted.size();
+  link.fd.reset();
+  clients.resize( clients.size() - 10 );
+  const Time until = loop.now() + std::chrono::seconds { 5 };
+  while ( accepted.size() == before and loop.now() < until ) {
+    loop.wait( std::min( listener.deadline(), until ) );
+    listener.tick( loop.now() );
+  }
+  EXPECT_GT( accepted.size(), before );
+}
+
+} // namespace
+} // namespace holdfast
