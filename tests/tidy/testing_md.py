@@ -1,0 +1,86 @@
+#!/usr/bin/python3
+"""docs/testing.md names tests that exist, and leaves no number of its tables out.
+
+A name in backquotes is taken for a test when it looks like one: `Suite.Test` of GoogleTest, `net-...`, `cli....`, `sim....`,
+`interop....`, `tidy....`, `model-...`, `fuzz-...`, `soak-...`. Each line of the table of bugs names a test, or says that it
+cannot happen, or not yet, and why.
+
+    testing_md.py [DOCUMENT]
+"""
+
+import itertools
+import re
+import sys
+from pathlib import Path
+
+from tree import ROOT, files, verdict
+
+TABLES = {"## 6 Bugs of the field": 60, "## 7 Security rules": 13}
+GOOGLE = re.compile(r"[A-Z]\w+\.[A-Z]\w+")
+CTEST = re.compile(r"(net|model|fuzz|soak)-[\w.-]+|(cli|sim|interop|tidy|wan)\.[\w.-]+")
+
+
+def google_tests():
+    for path in files():
+        if path.suffix == ".cc" and path.parts[:2] == ("tests", "unit"):
+            for suite, test in re.findall(r"^TEST(?:_[FP])?\( (\w+), (\w+) \)", (ROOT / path).read_text(), re.M):
+                yield f"{suite}.{test}"
+
+
+def commands(text):
+    """The commands of a CMakeLists.txt with their words, those in a foreach( x IN ITEMS ... ) once for each item."""
+    loops = []
+    for name, inside in re.findall(r"^\s*(\w+)\(([^()]*(?:\([^()]*\)[^()]*)*)\)", re.sub(r"#.*", "", text), re.M):
+        words = inside.split()
+        if name == "foreach":
+            loops.append([(words[0], item) for item in words[3:]] if words[1:3] == ["IN", "ITEMS"] else [(words[0], "?")])
+        elif name == "endforeach":
+            loops.pop()
+        else:
+            for values in itertools.product(*loops):
+                replaced = words
+                for variable, value in values:
+                    replaced = [word.replace(f"${{{variable}}}", value) for word in replaced]
+                yield name, replaced
+
+
+def ctest_tests():
+    for path in files():
+        if path.name != "CMakeLists.txt" or path.parts[0] != "tests":
+            continue
+        folder = ROOT / path.parent
+        for name, words in commands((ROOT / path).read_text()):
+            if name == "add_test" and words[:1] == ["NAME"] and "$" not in words[1]:
+                yield words[1]
+            elif name == "holdfast_scenario" and "$" not in words[0] and (folder / f"{words[0]}.py").exists():
+                yield "-".join(["net", words[0], *words[3:]])
+            elif name == "holdfast_tidy_test" and (folder / Path(words[1]).name).exists():
+                yield f"tidy.{words[0]}"
+            elif name == "holdfast_fuzz" and (folder / f"{words[0]}_fuzz.cc").exists():
+                yield f"fuzz-{words[0]}"
+    for path in files():
+        if path.parts[:2] == ("tests", "cli") and re.match(r"\d.*\.py", path.name):
+            yield f"cli.{path.stem}"
+
+
+def breaches(text):
+    google, ctest = set(google_tests()), set(ctest_tests())
+    for number, line in enumerate(text.splitlines(), 1):
+        for name in re.findall(r"`([^`]+)`", line):
+            if (GOOGLE.fullmatch(name) and name not in google) or (CTEST.fullmatch(name) and name not in ctest):
+                yield f"docs/testing.md:{number}: there is no test {name}"
+    for heading, count in TABLES.items():
+        section = text.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
+        rows = re.findall(r"^\| (\d+) \| (.*) \| (.*) \|$", section, re.M)
+        numbers = [int(row[0]) for row in rows]
+        for number in range(1, count + 1):
+            if numbers.count(number) != 1:
+                yield f"docs/testing.md: number {number} stands {numbers.count(number)} times in the table of `{heading}`"
+        for number, _, here in rows:
+            names = [name for name in re.findall(r"`([^`]+)`", here) if GOOGLE.fullmatch(name) or CTEST.fullmatch(name)]
+            if not names and not re.search(r"cannot happen|not yet", here, re.I):
+                yield f"docs/testing.md: number {number} of `{heading}` names no test and does not say why"
+
+
+document = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "testing.md"
+verdict("docs/testing.md names tests that exist, and every number of its tables", list(breaches(document.read_text())))
