@@ -1,5 +1,5 @@
 #!/bin/bash
-# scripts/deps.sh GROUP...    groups: build test fuzz demo model bench report dev
+# scripts/deps.sh GROUP...    groups: build test fuzz demo model soak bench report dev
 #
 # Installs the Debian packages of these groups that are missing: says which, asks nothing, and is silent and instant
 # when nothing is missing. HOLDFAST_DEPS=no turns it off.
@@ -28,7 +28,7 @@ packages_of() {
     report) echo pandoc weasyprint fonts-dejavu-core ;;
     dev) echo clang clang-format clang-tidy gcovr ;;
     *)
-      echo "deps: there is no group '$1' (groups: build test fuzz demo model bench report dev)" >&2
+      echo "deps: there is no group '$1' (groups: build test fuzz demo model soak bench report dev)" >&2
       exit 2
       ;;
   esac
