@@ -71,7 +71,7 @@ def scenario(world):
         links = what()
         ends = [link.end for link in links]
         world.until(lambda: all(end.sent_all() or end.over for end in ends), 10, "everything to be sent")
-        time.sleep(0.02)  # through the router, into sproxy's sockets
+        world.during_quietly(0.02)  # through the router, into sproxy's sockets
         sproxy.signal(signal.SIGCONT)
         return links
 

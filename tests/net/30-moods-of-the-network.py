@@ -52,7 +52,7 @@ def no_name(net):
 
 def name_again(net):
     net.come_back(net.next_address())
-    time.sleep(0.5)
+    net.world.during_quietly(0.5)
     net.client.knows("far.example", SERVER)
 
 
