@@ -29,7 +29,13 @@ Admission::Decision Admission::decide( const Hello& hello, const Digest& binding
     return decision;
   }
 
-  if ( const auto earlier = by_instance_.find( hello.instance ); earlier != by_instance_.end() ) {
+  const auto earlier = by_instance_.find( hello.instance );
+  if ( earlier == by_instance_.end() and tunnels_.size() >= config_.tunnels_max ) {
+    welcome.answer = Answer::later;
+    welcome.retry_after = config_.retry_after;
+    return decision;
+  }
+  if ( earlier != by_instance_.end() ) {
     const TunnelRecord& known = *tunnels_.at( earlier->second );
     if ( known.run == hello.run and hello.attempt <= known.attempt ) {
       welcome.answer = Answer::overtaken;

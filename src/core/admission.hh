@@ -4,6 +4,7 @@
 #include "core/memory.hh"
 
 #include <cstddef>
+#include <limits>
 #include <map>
 #include <optional>
 
@@ -13,16 +14,17 @@ namespace holdfast {
 // claim is proved; unknown, expired and not proved get the same answer, at the same cost.
 //
 // What it knows is in the tunnels' records, which may outlive us. It takes a slot for each tunnel it makes; the
-// caller gives it back when nothing refers to the record any more, which may be later than forget(). When all slots
-// are taken the answer is later.
+// caller gives it back when nothing refers to the record any more, which may be later than forget(): so there
+// should be more slots than tunnels_max. When all slots are taken the answer is later, too.
 class Admission
 {
 public:
   struct Config
   {
-    Duration beat {};         // our heartbeat interval
-    std::uint32_t window = 0; // our sessions' first receive window
-    Duration retry_after {};  // what later says
+    Duration beat {};                                                  // our heartbeat interval
+    std::uint32_t window = 0;                                          // our sessions' first receive window
+    Duration retry_after {};                                           // what later says
+    std::size_t tunnels_max = std::numeric_limits<std::size_t>::max(); // beyond them: later
   };
 
   // Knows the tunnels in the slots that are taken already.

@@ -75,7 +75,10 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Lo
   , arena_( config.memory )
   , scratch_( scratch_size )
   , admission_( crypto,
-                { .beat = config.pulse.beat, .window = config.first_window(), .retry_after = retry_after },
+                { .beat = config.pulse.beat,
+                  .window = config.first_window(),
+                  .retry_after = retry_after,
+                  .tunnels_max = config.memory.sessions },
                 arena_.tunnels() )
   , reception_( loop,
                 batch_,

@@ -25,12 +25,13 @@ constexpr std::size_t chunk_aligned( std::size_t bytes )
 struct Head
 {
   std::uint64_t magic = 0;
-  std::uint64_t sessions = 0; // slots, and as many for tunnels
+  std::uint64_t sessions = 0; // slots, and tunnels_spare more for tunnels
   std::uint64_t chunks = 0;
 };
 
 // Another number with each change to what follows.
 constexpr std::uint64_t layout_magic = 0x48464152454e4132; // "HFARENA2"
+constexpr std::uint64_t tunnels_spare = 64;                // taken while their tunnels are being ended
 constexpr std::uint64_t count_max = 1U << 28U;             // of slots or chunks: 4 TiB
 
 template<class Record>
@@ -75,7 +76,7 @@ struct Arena::Layout
     : slots( slots_ )
     , chunks( chunks_ )
     , tunnels_at( sizeof( TunnelRecord ) ) // the head has a record's room
-    , sessions_at( tunnels_at + slots * sizeof( TunnelRecord ) )
+    , sessions_at( tunnels_at + ( slots + tunnels_spare ) * sizeof( TunnelRecord ) )
     , labels_at( sessions_at + slots * sizeof( SessionRecord ) )
     , chunks_at( chunk_aligned( labels_at + chunks * sizeof( Pool::Label ) ) )
     , shared_size( chunks_at + chunks * Pool::chunk_size )
@@ -118,7 +119,7 @@ Arena::Arena( const Layout& layout, Fd&& fd ) // by reference: the layout may st
              view<Pool::Index>( ordinary_.memory(), layout.inflow_next_at, layout.chunks ),
              {},
              hot_max )
-  , tunnels_( view<TunnelRecord>( shared_.memory(), layout.tunnels_at, layout.slots ) )
+  , tunnels_( view<TunnelRecord>( shared_.memory(), layout.tunnels_at, layout.slots + tunnels_spare ) )
   , slots_( view<SessionRecord>( shared_.memory(), layout.sessions_at, layout.slots ) )
 {}
 
@@ -148,7 +149,7 @@ Arena::Arena( Side side, Fd left ) : Arena( layout_of( left ), std::move( left )
 {
   const Layout layout = layout_of( fd_ );
   found_ = survey( side,
-                   view<TunnelRecord>( shared_.memory(), layout.tunnels_at, layout.slots ),
+                   view<TunnelRecord>( shared_.memory(), layout.tunnels_at, layout.slots + tunnels_spare ),
                    view<SessionRecord>( shared_.memory(), layout.sessions_at, layout.slots ),
                    view<Pool::Label>( shared_.memory(), layout.labels_at, layout.chunks ) );
   tunnels_.recover();

@@ -43,7 +43,7 @@ class Arena
 public:
   struct Config
   {
-    std::size_t sessions = 0; // at most; as many tunnels
+    std::size_t sessions = 0; // at most; as many tunnels, and some that are being ended
     std::size_t memory = 0;   // bytes of retained data at most; rounded up to whole chunks
   };
 

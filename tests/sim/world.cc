@@ -146,7 +146,7 @@ std::optional<std::string> World::run( Tally& tally )
   if ( to_the_last and far_->memory().tunnels().used() != nears_.size() ) {
     fail( std::to_string( far_->memory().tunnels().used() ) + " tunnels are left" );
   }
-  if ( gentle_ and stage_.attached != nears_.size() ) {
+  if ( gentle_ and stage_.attached > nears_.size() ) {
     fail( "a link was replaced although the network was only slow" );
   }
   check_end();

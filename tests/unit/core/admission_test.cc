@@ -22,10 +22,10 @@ using Outcome = Claim::Outcome;
 struct World
 {
   TestCrypto crypto;
-  Digest binding {}; // in the clear
-  std::array<TunnelRecord, 3> records {};
+  Digest binding {};                       // in the clear
+  std::array<TunnelRecord, 16> records {}; // more than tunnels: what was superseded is not given back at once
   Slots<TunnelRecord> slots { records };
-  Admission server { crypto, { .beat = 100ms, .window = 65536, .retry_after = 5s }, slots };
+  Admission server { crypto, { .beat = 100ms, .window = 65536, .retry_after = 5s, .tunnels_max = 3 }, slots };
   std::deque<TunnelRecord> clients {};
 
   Claim client( unsigned char instance, std::uint64_t run = 1 )

@@ -70,7 +70,7 @@ TEST( Inflow, BytesComeOutInTheOrderOfTheirPositions )
   EXPECT_EQ( sink.read(), "hello there" );
   EXPECT_EQ( sink.in.delivered(), 11U );
   EXPECT_TRUE( sink.in.news() );
-  EXPECT_EQ( sink.delivered, 11U ) << "where it survives us";
+  EXPECT_EQ( sink.record.delivered, 11U ) << "where it survives us";
   EXPECT_EQ( sink.pool->used(), 0U );
 }
 

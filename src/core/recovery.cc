@@ -1,0 +1,168 @@
+#include "core/recovery.hh"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace holdfast {
+
+namespace {
+
+bool is_flag( std::uint8_t raw )
+{
+  return raw <= 1;
+}
+
+bool is_reason( std::uint8_t raw )
+{
+  return raw == 0 or raw == static_cast<std::uint8_t>( reset_reason( std::byte { raw } ) );
+}
+
+bool makes_sense( const TunnelRecord& record, std::size_t slot )
+{
+  return record.slot == slot and is_flag( record.used ) and is_flag( record.agreed )
+         and record.last_session < position_limit;
+}
+
+bool makes_sense( const OutflowRecord& record, std::size_t chunks )
+{
+  const bool flags = is_flag( record.ended ) and is_flag( record.end_acknowledged );
+  const bool bytes = record.kept.begin <= record.kept.end and record.kept.end < position_limit
+                     and record.kept.chunks_needed() <= chunks;
+  const bool sent = record.sent_most >= record.kept.begin and record.sent_most <= record.kept.end + record.ended;
+  const bool end
+    = record.end_acknowledged == 0
+      or ( record.ended == 1 and record.kept.begin == record.kept.end and record.sent_most == record.kept.end + 1 );
+  return flags and bytes and sent and end;
+}
+
+bool makes_sense( const SessionRecord& record, std::size_t slot, std::size_t chunks )
+{
+  const bool flags = is_flag( record.connected ) and is_flag( record.known ) and is_flag( record.named )
+                     and is_flag( record.released );
+  return record.slot == slot and record.session < position_limit and flags and is_reason( record.reset_ours )
+         and is_reason( record.reset_theirs ) and record.inflow.delivered < position_limit
+         and is_flag( record.inflow.end_delivered ) and makes_sense( record.outflow, chunks );
+}
+
+// Those tunnels that make sense, by slot; the others are cleared.
+std::vector<TunnelRecord*> tunnels_left( std::span<TunnelRecord> tunnels, Survey& found )
+{
+  std::vector<TunnelRecord*> left( tunnels.size() );
+  std::set<Id> ids;
+  std::set<Id> instances;
+  for ( std::size_t slot = 0; slot < tunnels.size(); ++slot ) {
+    TunnelRecord& record = tunnels[slot];
+    if ( is_free( record ) ) {
+      continue;
+    }
+    const bool twice
+      = record.agreed != 0 and not( ids.insert( record.id ).second and instances.insert( record.instance ).second );
+    if ( makes_sense( record, slot ) and not twice ) {
+      left[slot] = &record;
+    } else {
+      make_free( record );
+      ++found.broken;
+    }
+  }
+  return left;
+}
+
+// How many chunks with numbers that it can own each session has.
+bool can_own( const SessionRecord& record, const Pool::Label& label )
+{
+  const ChainRecord& kept = record.outflow.kept;
+  const std::uint64_t first = kept.begin / Pool::chunk_size;
+  return label.number >= first and label.number - first < kept.chunks_needed();
+}
+
+} // namespace
+
+Survey survey( Side side,
+               std::span<TunnelRecord> tunnels,
+               std::span<SessionRecord> sessions,
+               std::span<Pool::Label> labels )
+{
+  Survey found;
+  auto tunnel_in = tunnels_left( tunnels, found );
+
+  // What the records say of themselves.
+  std::set<std::pair<std::uint32_t, SessionId>> names;
+  for ( std::size_t slot = 0; slot < sessions.size(); ++slot ) {
+    SessionRecord& record = sessions[slot];
+    if ( is_free( record ) ) {
+      continue;
+    }
+    TunnelRecord* const tunnel = record.tunnel < tunnels.size() ? tunnel_in[record.tunnel] : nullptr;
+    if ( tunnel == nullptr or not makes_sense( record, slot, labels.size() )
+         or not names.emplace( record.tunnel, record.session ).second ) {
+      make_free( record );
+      ++found.broken;
+    } else if ( side == Side::acceptor and tunnel->agreed == 0 ) {
+      make_free( record );
+      ++found.ended;
+    } else {
+      // It may have died between making the session and saying so.
+      tunnel->last_session = std::max( tunnel->last_session, record.session );
+    }
+  }
+
+  // Whose the chunks are. A session is looked for in its place before memory is spent on it.
+  std::vector<std::uint64_t> owned( sessions.size() );
+  for ( Pool::Label& label : labels ) {
+    const bool has_owner = label.owner != 0 and label.owner <= sessions.size()
+                           and not is_free( sessions[label.owner - 1] )
+                           and can_own( sessions[label.owner - 1], label );
+    if ( has_owner ) {
+      ++owned[label.owner - 1];
+    } else {
+      label.owner = 0;
+    }
+  }
+  std::vector<std::vector<Pool::Index>> chunks( sessions.size() );
+  for ( std::size_t slot = 0; slot < sessions.size(); ++slot ) {
+    if ( not is_free( sessions[slot] ) and owned[slot] == sessions[slot].outflow.kept.chunks_needed() ) {
+      chunks[slot].assign( owned[slot], Pool::none );
+    }
+  }
+  for ( Pool::Index chunk = 0; chunk < labels.size(); ++chunk ) {
+    const Pool::Label& label = labels[chunk];
+    if ( label.owner != 0 and not chunks[label.owner - 1].empty() ) {
+      const auto at = label.number - sessions[label.owner - 1].outflow.kept.begin / Pool::chunk_size;
+      chunks[label.owner - 1][at] = chunk;
+    }
+  }
+  for ( std::size_t slot = 0; slot < sessions.size(); ++slot ) {
+    SessionRecord& record = sessions[slot];
+    if ( is_free( record ) ) {
+      continue;
+    }
+    const bool whole = chunks[slot].size() == record.outflow.kept.chunks_needed()
+                       and std::ranges::find( chunks[slot], Pool::none ) == chunks[slot].end();
+    if ( whole ) {
+      found.sessions.push_back( { .record = &record, .chunks = std::move( chunks[slot] ) } );
+    } else {
+      make_free( record );
+      ++found.broken;
+    }
+  }
+  for ( Pool::Label& label : labels ) {
+    if ( label.owner != 0 and is_free( sessions[label.owner - 1] ) ) {
+      label.owner = 0;
+    }
+  }
+
+  for ( TunnelRecord* const tunnel : tunnel_in ) {
+    if ( tunnel == nullptr ) {
+      continue;
+    }
+    if ( side == Side::acceptor and tunnel->agreed == 0 ) {
+      make_free( *tunnel );
+    } else {
+      found.tunnels.push_back( tunnel );
+    }
+  }
+  return found;
+}
+
+} // namespace holdfast
