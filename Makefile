@@ -6,11 +6,14 @@
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 NET_JOBS ?= 4
+SEEDS ?= 10000
+FIRST ?= fresh
+LEVEL ?= core tunnel process
 PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test bench report install clean dev tidy format coverage model fuzz fuzz-merge soak
+.PHONY: help release demo test sim bench report install clean dev tidy format coverage model fuzz fuzz-merge soak
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +40,11 @@ model:          ## the resume protocol, checked exhaustively with spin (BOUNDS=l
 soak: release   ## many apps, a link that is cut all the time, for MINUTES=10: nothing may be left (SEED=...)
 	@scripts/deps.sh soak
 	@tests/soak/soak.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+sim:            ## worlds in a simulation: make sim SEEDS=100000 [LEVEL=core|tunnel|process] [FIRST=1|fresh]
+	@scripts/deps.sh build test
+	@cmake --preset release -DHOLDFAST_TESTS=ON >/dev/null && cmake --build build/release -j $(JOBS) --target sim | tail -n 1
+	@for level in $(LEVEL); do build/release/tests/sim/sim --level $$level --seeds $(SEEDS) --first $(FIRST) || exit 1; done
 
 bench: release  ## throughput and latency of direct, --raw and the protocol, as a table
 	@scripts/deps.sh bench
