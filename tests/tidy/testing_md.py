@@ -28,20 +28,22 @@ def google_tests():
 
 
 def commands(text):
-    """The commands of a CMakeLists.txt with their words, those in a foreach( x IN ITEMS ... ) once for each item."""
-    loops = []
+    """The commands of a CMakeLists.txt with their words, those in a foreach once for each of its items."""
+    loops, parts = [], []  # of the loops we are in: (variable, item) each; and list( GET variable index part )
     for name, inside in re.findall(r"^\s*(\w+)\(([^()]*(?:\([^()]*\)[^()]*)*)\)", re.sub(r"#.*", "", text), re.M):
-        words = inside.split()
+        words = [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', inside)]
         if name == "foreach":
-            loops.append([(words[0], item) for item in words[3:]] if words[1:3] == ["IN", "ITEMS"] else [(words[0], "?")])
+            items = words[3:] if words[1:3] == ["IN", "ITEMS"] else ["?"] if words[1:2] == ["IN"] else words[1:]
+            loops.append([(words[0], item) for item in items])
         elif name == "endforeach":
             loops.pop()
+        elif name == "list" and words[0] == "GET" and loops:
+            parts.append((words[1], int(words[2]), words[3]))
         else:
             for values in itertools.product(*loops):
-                replaced = words
-                for variable, value in values:
-                    replaced = [word.replace(f"${{{variable}}}", value) for word in replaced]
-                yield name, replaced
+                known = dict(values)
+                known.update({part: known[whole].split()[index] for whole, index, part in parts if whole in known})
+                yield name, [re.sub(r"\$\{(\w+)\}", lambda found: known.get(found[1], found[0]), word) for word in words]
 
 
 def ctest_tests():
