@@ -336,7 +336,7 @@ void Near::look_after_candidates()
       transmit( link->near, stage_.batch, nullptr, local(), stage_.now, stage_.chance );
     }
   }
-  if ( needed_ and redial_.next() <= local() ) {
+  if ( std::exchange( beside_, false ) or ( needed_ and redial_.next() <= local() ) ) {
     redial_.dialled( local(), stage_.chance.below( 1000 ) );
     if ( candidates_.size() >= candidates_max ) {
       drop( *candidates_.front() );

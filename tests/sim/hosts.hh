@@ -60,6 +60,8 @@ public:
   test::Program* open();
   // The system hints, or the socket reports an error: this link is given up.
   void give_up_link();
+  // The system hints: another link might be better than the one there is. It is dialled beside it.
+  void dial_beside() { beside_ = true; }
   // The process is killed, and another one goes on with its memory.
   void recover();
   // The process says goodbye, as well as it can, and its sessions end.
@@ -95,6 +97,7 @@ private:
   std::unique_ptr<test::End> end_ {};
   Redial redial_ { {} };
   bool needed_ = false;
+  bool beside_ = false;
   Link* link_ = nullptr;
   std::vector<Link*> candidates_ {};
   Time detached_since_ {};

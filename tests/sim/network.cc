@@ -80,10 +80,10 @@ Link& Network::dial( std::size_t near_host, Time now )
 {
   Link& link = links.emplace_back( ++dialled, near_host );
   for ( Wire* wire : { &link.up, &link.down } ) {
-    wire->delay = weather.delay;
+    wire->delay = Duration { chance_.below( 2 * static_cast<std::size_t>( weather.delay.count() ) + 1 ) };
     wire->jitter = weather.jitter;
     // Never less than 20 KB/s, so that a world comes to its end.
-    const auto trip = static_cast<std::size_t>( ( weather.delay + weather.jitter ) / 1ms );
+    const auto trip = static_cast<std::size_t>( ( 2 * weather.delay + weather.jitter ) / 1ms );
     wire->capacity
       = 20 * trip + ( weather.small_buffers ? chance_.between( 1, 400 ) : chance_.between( 2000, 80'000 ) );
   }
@@ -93,10 +93,10 @@ Link& Network::dial( std::size_t near_host, Time now )
     link.far.open = false;
     return link;
   }
-  link.connected = now + 2 * weather.delay;
+  link.connected = now + link.up.delay + link.down.delay;
   if ( dials == Dials::are_closed ) {
     link.far.open = false;
-    link.near.told = link.connected + weather.delay;
+    link.near.told = link.connected;
     return link;
   }
   if ( not weather.calm and weather.life_max > 0 and chance_.below( 4 ) > 0 ) {

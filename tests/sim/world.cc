@@ -121,7 +121,7 @@ std::optional<std::string> World::run( Tally& tally )
   }
   // A minute and a half to notice what is dead (30 s of patience, twice), and a round trip for each smallest
   // window.
-  const Duration trip = 2 * ( network_.weather.delay + network_.weather.jitter ) + 40ms;
+  const Duration trip = 4 * network_.weather.delay + 2 * network_.weather.jitter + 40ms;
   const auto windows = static_cast<std::int64_t>( tiny_ ? 400 : 150'000 / 100 );
   const Time limit = stage_.now + 3min + windows * trip;
   while ( not failure_ and not all_done() ) {
@@ -268,6 +268,9 @@ void World::mischief()
   }
   if ( chance_.once_in( 120 ) ) {
     nears_[chance_.below( nears_.size() )]->give_up_link();
+  }
+  if ( chance_.once_in( 30 ) ) {
+    nears_[chance_.below( nears_.size() )]->dial_beside();
   }
   if ( chance_.once_in( 250 ) and not far_->clients().empty() ) {
     far_->give_up_link( far_->clients().begin()->second );
