@@ -13,7 +13,7 @@ PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test sim bench report install clean dev tidy format coverage model fuzz fuzz-merge soak
+.PHONY: help release demo test sim bench report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,10 @@ test:           ## every test: unit, cli and tidy with sanitizers, then all with
 model:          ## the resume protocol, checked exhaustively with spin (BOUNDS=large: minutes, gigabytes)
 	@scripts/deps.sh model
 	@tests/model/run.py --bounds $(or $(BOUNDS),small)
+
+mutants:        ## plant mistakes into the core and see each one caught: half an hour (ONLY="outflow" for some)
+	@scripts/deps.sh build test
+	@tests/mutants/mutants.py --jobs $(JOBS) --only "$(ONLY)"
 
 soak: release   ## many apps, a link that is cut all the time, for MINUTES=10: nothing may be left (SEED=...)
 	@scripts/deps.sh soak
