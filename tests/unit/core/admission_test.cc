@@ -1,6 +1,7 @@
 #include "core/admission.hh"
 
 #include "core/claim.hh"
+#include "core/recovery.hh"
 #include "unit/core/crypto.hh"
 #include "unit/core/support.hh"
 
@@ -482,6 +483,53 @@ TEST( Claim, ATunnelThatIsOverIsNotClaimedAgain )
   EXPECT_EQ( client.answered( resume, world.server.decide( resume, world.binding ).welcome, world.binding ),
              Outcome::obsolete );
   EXPECT_EQ( client.hello( world.binding ).purpose, Purpose::new_tunnel );
+}
+
+TEST( Admission, TheHelloThatMadeATunnelEndsNothingWhenItComesAgain )
+{
+  World world;
+  Claim client = world.client( 1 );
+  const Hello hello = client.hello( world.binding );
+  const auto made = world.server.decide( hello, world.binding );
+  ASSERT_EQ( client.answered( hello, made.welcome, world.binding ), Outcome::made );
+  const auto again = world.server.decide( hello, world.binding );
+  expect_refusal( Answer::overtaken, again.welcome, hello );
+  EXPECT_FALSE( again.superseded );
+  EXPECT_EQ( again.record, nullptr );
+  EXPECT_EQ( world.link( client ), Outcome::resumed );
+}
+
+TEST( Admission, WhatWasForgottenStaysForgottenWhenWeDieThen )
+{
+  World world;
+  Claim first = world.client( 1 );
+  ASSERT_EQ( world.link( first ), Outcome::made );
+  Claim before = world.client( 2, 1 );
+  ASSERT_EQ( world.link( before ), Outcome::made );
+  Claim after = world.client( 2, 2 ); // ends the tunnel of before
+  ASSERT_EQ( world.link( after ), Outcome::made );
+  world.server.forget( first.hello( world.binding ).tunnel );
+  // Nobody had time to give a slot back: three are taken, and one tunnel is there.
+  EXPECT_EQ( world.slots.used(), 3U );
+  const Survey found = survey( Side::acceptor, world.records, {}, {} );
+  ASSERT_EQ( found.tunnels.size(), 1U );
+  EXPECT_EQ( found.tunnels.front()->id, after.hello( world.binding ).tunnel );
+  EXPECT_EQ( found.broken, 0U );
+}
+
+TEST( Claim, WhatIsSaidOfAnEarlierTunnelIsNoNewsOfThisOne )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello slow = client.hello( world.binding ); // on a link where the answer takes long
+  world.forget( slow.tunnel );
+  const Welcome gone = world.server.decide( slow, world.binding ).welcome;
+  expect_gone( gone, slow );
+  ASSERT_EQ( world.link( client ), Outcome::gone );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  EXPECT_EQ( client.answered( slow, gone, world.binding ), Outcome::obsolete );
+  EXPECT_EQ( world.link( client ), Outcome::resumed );
 }
 
 } // namespace
