@@ -9,6 +9,7 @@
 #include <ctime>
 #include <mutex>
 #include <random>
+#include <thread>
 
 namespace holdfast::tidy {
 
@@ -23,6 +24,11 @@ long everything_the_core_must_not_do( std::mutex& mutex )
   return std::chrono::steady_clock::now().time_since_epoch().count() + now.tv_sec
          + ::socket( AF_INET, SOCK_STREAM, 0 ) + std::rand() + static_cast<long>( std::random_device {}() )
          + ( std::getenv( "HOME" ) != nullptr ? 1 : 0 );
+}
+
+void what_no_program_of_ours_does()
+{
+  std::thread { [] {} }.join();
 }
 // NOLINTEND(concurrency-mt-unsafe)
 
