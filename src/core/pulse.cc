@@ -28,8 +28,9 @@ void Pulse::heartbeat_heard( const FrameHeader& header, Time now )
   if ( header.acknowledgement == 0 ) {
     return; // it has heard none of ours yet
   }
-  const std::uint64_t elapsed = stamp( now ) - header.acknowledgement; // wraps to something absurd if it lies
-  if ( elapsed < header.window or elapsed - header.window > round_trip_max_us ) {
+  const std::uint64_t elapsed = stamp( now ) - header.acknowledgement;
+  if ( elapsed - header.window
+       > round_trip_max_us ) { // if it lies, one of the differences wraps to something absurd
     return;
   }
   const Duration sample = std::chrono::microseconds { elapsed - header.window };
