@@ -116,5 +116,17 @@ TEST( FrameBatch, AnIdleLinkHoldsNoMemory )
   EXPECT_EQ( rest.capacity(), 0U );
 }
 
+TEST( FrameBatch, WhenOnlyOneSliceIsLeftAFrameOfTwoHasNoRoom )
+{
+  const auto batch = std::make_unique<FrameBatch>();
+  Bytes rest( 5 ); // one slice, and two for each frame after it: an odd number
+  batch->start( rest );
+  while ( not batch->full() ) {
+    batch->put( { .type = FrameType::data, .session = 1 }, raw( "z" ) );
+  }
+  EXPECT_EQ( batch->slices().size(), FrameBatch::slices_max - 1 );
+  batch->finish( batch->bytes() );
+}
+
 } // namespace
 } // namespace holdfast
