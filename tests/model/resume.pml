@@ -12,6 +12,8 @@
  *   QUEUE             frames on their way in one direction of one link
  *   ONE_WAY           links also break in one direction only
  *   SLOW              the programs write byte by byte instead of everything at once
+ *   ANSWERS           sproxy's program says nothing before it has heard the end of cproxy's
+ *   WINDOW            bytes that may be sent beyond what is acknowledged
  *
  * and BUG_something plants one mistake, to show that the model can fail. WITNESS=n makes the corner with that number
  * an error, to show that it is reached.
@@ -34,6 +36,9 @@
 #endif
 #ifndef SPARE
 #define SPARE 1
+#endif
+#ifndef WINDOW
+#define WINDOW 9 /* as good as none */
 #endif
 #ifndef QUEUE
 #define QUEUE 2
@@ -266,6 +271,13 @@ inline deliver_end(me)
   assert(got[me] == bytes_of(1 - me));
   got_end[me] = true;
   end_delivered[me] = true
+#ifdef ANSWERS
+  ;
+  if
+  :: me == S -> committed[S] = BYTES_S; ended[S] = true
+  :: else
+  fi
+#endif
 }
 
 /* ----------------------------------------------------------------------------------------------------------------
@@ -286,9 +298,16 @@ inline build(me)
 inline begin_session(me)
 {
   has[me] = true;
+#ifdef ANSWERS
+  if
+  :: me == C -> committed[C] = BYTES_C; ended[C] = true
+  :: else
+  fi;
+#else
 #ifndef SLOW
   committed[me] = bytes_of(me);
   ended[me] = true;
+#endif
 #endif
   build(me)
 }
@@ -357,6 +376,9 @@ inline receive(me)
      :: type_seen == open ->
         assert(me == S); /* out_of_order */
         corner(6, true); /* opened again */
+#ifdef BUG_OPEN_INTRODUCES
+        introduced[me] = true;
+#endif
         may_send[me] = true
      :: type_seen == resume ->
         assert(seq <= next_wanted(me)); /* else the session is reset: inconsistent */
@@ -476,8 +498,7 @@ inline crash(me)
 #define speaks(me) (carrier[me] != NONE && room(carrier[me], me))
 
 /* A side that forgot the session between the peer's resume and its own would leave the peer with neither a resume nor
- * a closed. The code has this from Tunnel: a session whose turn is to come is not dropped, and every new link gives
- * turns. */
+ * a closed: the last words of Session::over(). */
 #ifdef BUG_FORGET_UNINTRODUCED
 #define INTRODUCED(me) true
 #else
@@ -487,9 +508,11 @@ inline crash(me)
 /* What both sides do alike. */
 #define COMMON_STEPS(me) \
   :: d_step { has[me] && speaks(me) && !introduced[me] -> say_introduction(carrier[me], me) } \
-  :: d_step { has[me] && speaks(me) && introduced[me] && may_send[me] && sent[me] < committed[me] -> \
+  :: d_step { has[me] && speaks(me) && introduced[me] && may_send[me] && sent[me] < committed[me] \
+       && sent[me] < begin[me] + WINDOW -> \
        say_data(carrier[me], me, 1) } \
-  :: d_step { has[me] && speaks(me) && introduced[me] && may_send[me] && sent[me] + 1 < committed[me] -> \
+  :: d_step { has[me] && speaks(me) && introduced[me] && may_send[me] && sent[me] + 1 < committed[me] \
+       && committed[me] <= begin[me] + WINDOW -> \
        say_data(carrier[me], me, committed[me] - sent[me]) } \
   :: d_step { has[me] && speaks(me) && introduced[me] && may_send[me] && ended[me] \
        && sent[me] == committed[me] -> say_end(carrier[me], me) } \
