@@ -43,15 +43,11 @@ bool MessageReader::fill( std::size_t size, std::span<const std::byte>& input )
 
 std::optional<MessageReader::Reading> MessageReader::next( std::span<const std::byte>& input )
 {
-  if ( refused_ ) {
-    return Reading { .kind = Reading::Kind::too_long, .length = *refused_ };
-  }
   if ( not fill( length_size, input ) ) {
     return std::nullopt;
   }
   const std::uint32_t length = length_in( std::span { buffer_ }.first<length_size>() );
-  if ( length > payload_max ) {
-    refused_ = length;
+  if ( length > payload_max ) { // the length stays, so it is said again whenever we are asked
     return Reading { .kind = Reading::Kind::too_long, .length = length };
   }
   if ( not fill( length_size + length, input ) ) {

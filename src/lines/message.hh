@@ -57,9 +57,8 @@ private:
   [[nodiscard]] bool fill( std::size_t size, std::span<const std::byte>& input );
 
   std::array<std::byte, length_size + payload_max>
-    buffer_ {};                             // the beginning of a message whose rest is still to come
-  std::size_t held_ = 0;                    // how much of it is there
-  std::optional<std::uint32_t> refused_ {}; // the length over the limit
+    buffer_ {};          // the beginning of a message whose rest is still to come
+  std::size_t held_ = 0; // how much of it is there
 };
 
 } // namespace holdfast::lines

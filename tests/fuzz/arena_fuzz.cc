@@ -62,7 +62,8 @@ struct Image
   std::vector<std::byte> bytes {};
 
   static constexpr std::size_t tunnels_at = sizeof( TunnelRecord );
-  [[nodiscard]] std::size_t sessions_at() const { return tunnels_at + slots * sizeof( TunnelRecord ); }
+  [[nodiscard]] std::size_t tunnels() const { return slots + 64; } // some are being ended
+  [[nodiscard]] std::size_t sessions_at() const { return tunnels_at + tunnels() * sizeof( TunnelRecord ); }
   [[nodiscard]] std::size_t labels_at() const { return sessions_at() + slots * sizeof( SessionRecord ); }
   [[nodiscard]] std::size_t chunks_at() const
   {
@@ -320,12 +321,13 @@ private:
   {
     touched( at );
     const auto old = image_.get<std::uint64_t>( at );
-    switch ( input_.below( 6 ) ) {
+    switch ( input_.below( 7 ) ) {
       case 0: image_.put( at, old + 1 + input_.below( 3 ) ); break;
       case 1: image_.put( at, old - 1 - input_.below( 3 ) ); break;
       case 2: image_.put( at, old + Pool::chunk_size ); break;
       case 3: image_.put( at, ~std::uint64_t { 0 } - input_.below( 3 ) ); break;
       case 4: image_.put( at, position_limit - input_.below( 3 ) ); break;
+      case 5: image_.put( at, image_.get<std::uint64_t>( at - 8 * input_.below( 4 ) ) + input_.below( 3 ) ); break;
       default: image_.put( at, input_.number( 8 ) ); break;
     }
     touched( at );
@@ -418,7 +420,7 @@ class Heap
 {
 public:
   Heap( Side side, const Image& image )
-    : tunnel_records_( part<TunnelRecord>( image, Image::tunnels_at, image.slots ) )
+    : tunnel_records_( part<TunnelRecord>( image, Image::tunnels_at, image.tunnels() ) )
     , session_records_( part<SessionRecord>( image, image.sessions_at(), image.slots ) )
     , labels_( part<Pool::Label>( image, image.labels_at(), image.chunks ) )
     , bytes_( part<std::byte>( image, image.chunks_at(), image.chunks * Pool::chunk_size ) )
@@ -695,6 +697,11 @@ extern "C" int LLVMFuzzerTestOneInput( const std::uint8_t* data, std::size_t siz
     Before before { input, side, slots, chunks };
     image = before.left();
     known = before.known();
+    for ( const auto& [name, each] : known ) {
+      const auto record
+        = image.get<SessionRecord>( image.sessions_at() + each.record.slot * sizeof( SessionRecord ) );
+      check( record.session == name.second and record.tunnel == name.first, "the layout is another one" );
+    }
   }
   bool wrong_head = false;
   if ( ( how & 128U ) != 0 ) { // nothing but what the input says

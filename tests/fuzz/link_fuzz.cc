@@ -53,6 +53,7 @@ Scene scene_of( Input& input )
   scene.setup.side = scene.side;
   scene.setup.chunks = chunks[sizes & 3U];
   scene.setup.slots = 4;
+  scene.setup.window = ( sizes & 16U ) != 0 ? 300 : 65536; // small enough to be exceeded by a short input
   scene.window = windows[( sizes >> 2U ) & 3U];
   scene.step = 2U + ( sizes >> 4U );
   return scene;

@@ -7,8 +7,8 @@
 
 #include "fuzz/input.hh"
 
-#include "../../apps/line_options.hh"
-#include "../../apps/proxy_options.hh"
+#include "apps/line_options.hh"
+#include "apps/proxy_options.hh"
 
 #include <cstdint>
 #include <iostream>

@@ -179,7 +179,7 @@ private:
         const Outflow& out = session.outflow();
         places.theirs = { in.next(), in.delivered(), in.delivered() + in.window() };
         places.theirs_behind = { in.delivered(), in.next(), 0 };
-        places.ours = { out.sent(), out.acknowledged(), out.acknowledged() + out.retained() };
+        places.ours = { out.sent(), out.acknowledged(), out.acknowledged() + out.retained(), 0 };
       }
     } );
     return places;

@@ -481,6 +481,7 @@ private:
       const Outflow& out = session.outflow();
       const Inflow& in = session.inflow();
       check( out.acknowledged() <= out.sent() and out.sent() <= facts.written + 1, "acknowledged, sent, written" );
+      check( out.acknowledged() <= facts.sent_most or session.reset_by_us(), "acknowledged before it was sent" );
       check( out.retained() <= facts.written, "more is retained than was written" );
       check( out.retained() <= setup_.window_max + Outflow::Limits::ahead, "too much is retained" );
       check( in.delivered() <= in.next(), "more is delivered than arrived" );
