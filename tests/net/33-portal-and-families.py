@@ -2,7 +2,7 @@
 """
    client                              [router]            server
    app -> cproxy       eth0 ═══════════════════════ eth0   sproxy -> target
-          far.example  fd00:1::10          │        fd00:9::2
+          far.example  2001:db8:1::10      │        2001:db8:9::2
                        10.1.0.10           └ a portal that answers instead
 
 Goal of this test: the places where a moving machine comes by.
@@ -51,6 +51,7 @@ def portal(world, net, target):
         "a reset": lambda end: end.reset(),
         "an orderly close": lambda end: end.close(),
         "megabytes of rubbish": lambda end: end.send(Source(77), 5_000_000),
+        "something like Holdfast, but not quite": lambda end: end.write(wire.frame(wire.WELCOME, payload=wire.welcome(magic=b"LIAR"))),
         "another Holdfast, which made another tunnel": lambda end: end.write(wire.frame(wire.WELCOME, payload=wire.welcome())),
         "another Holdfast, with a false proof": lambda end: end.write(wire.frame(wire.WELCOME, payload=wire.welcome(wire.RESUMED))),
         "another Holdfast, which asks to come later": lambda end: end.write(wire.frame(wire.WELCOME, payload=wire.welcome(wire.LATER))),
@@ -89,18 +90,18 @@ def portal(world, net, target):
 
 def families(world, net, target):
     net.router.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
-    net.router.ip("addr add fd00:1::1/64 dev c0 nodad")
-    net.router.ip("addr add fd00:9::1/64 dev s0 nodad")
-    net.server.ip("addr add fd00:9::2/64 dev eth0 nodad")
-    net.server.ip("route add default via fd00:9::1")
-    net.client.knows("far.example", "fd00:9::2", net.server_address)
+    net.router.ip("addr add 2001:db8:1::1/64 dev c0 nodad")
+    net.router.ip("addr add 2001:db8:9::1/64 dev s0 nodad")
+    net.server.ip("addr add 2001:db8:9::2/64 dev eth0 nodad")
+    net.server.ip("route add default via 2001:db8:9::1")
+    net.client.knows("far.example", "2001:db8:9::2", net.server_address)
 
     def only(family, dead=False):
         """The client is in a network of this family alone; or in one where the other is announced and swallows all."""
         net.client.run("sh", "-c", "ip addr flush dev eth0 scope global; ip -6 route del default; ip route del default; true")
         if family == 6 or dead:
-            net.client.ip("addr add fd00:1::10/64 dev eth0 nodad")
-            net.client.ip("route add default via fd00:1::1")
+            net.client.ip("addr add 2001:db8:1::10/64 dev eth0 nodad")
+            net.client.ip("route add default via 2001:db8:1::1")
         if family == 4:
             net.client.ip("addr add 10.1.0.10/24 dev eth0")
             net.client.ip("route add default via 10.1.0.1")
@@ -125,7 +126,7 @@ def families(world, net, target):
         world.check(time.monotonic() - began < timeout, f"bytes both ways after {time.monotonic() - began:.1f} s")
 
     def family():
-        return ["IPv6" if "[fd00" in line.split()[3] else "IPv4" for line in net.client.connections(6000) if line.startswith("ESTAB")][-1]
+        return ["IPv6" if "[2001" in line.split()[3] else "IPv4" for line in net.client.connections(6000) if line.startswith("ESTAB")][-1]
 
     flow(10)
     world.same(family(), "IPv6", "at first the link is IPv6")
