@@ -2,8 +2,8 @@
 
 WIDTH, LEFT, RIGHT = 960, 70, 20
 HEIGHTS, GAP, TOP, BOTTOM = (190, 150, 150), 46, 54, 40
-POINTS_MAX = 400  # a line of the plot has no more; a sample that is left out lies between two that are nearly the same
-COLOURS = {"cproxy": "#1b6ca8", "sproxy": "#c8553d", "sessions": "#4d7c3a", "cut": "#777777"}
+POINTS_MAX = 400  # of one line: more would not be seen
+COLOURS = {"cproxy": "#1b6ca8", "sproxy": "#c8553d", "sessions": "#4d7c3a", "cut": "#777777", "move": "#8a5fa8"}
 
 
 def nice(most):
@@ -39,32 +39,35 @@ class Panel:
         dashes = ' stroke-dasharray="4 3"' if dashed else ""
         self.parts.append(f'<polyline points="{path}" stroke="{colour}"{dashes}/>')
 
-    def mark(self, second, colour):
-        self.parts.append(f'<path d="M{self.x(second):g} {self.y0 + self.height}v-8" stroke="{colour}"/>')
+    def marks(self, seconds, colour, y):
+        ticks = "".join(f"M{self.x(second):g} {y}v8" for second in seconds)
+        self.parts.append(f'<path d="{ticks}" stroke="{colour}"/>')
 
     def span(self, begin, end, text, shaded):
         if shaded:
             self.parts.append(f'<path d="M{self.x(begin):g} {self.y0}H{self.x(end):g}V{self.y0 + self.height}'
                               f'H{self.x(begin):g}z" class="s"/>')
-        self.parts.append(f'<text x="{self.x(begin) + 3:g}" y="{self.y0 + 12}" class="h">{text}</text>')
+        if self.x(end) - self.x(begin) > 7 * len(text):
+            self.parts.append(f'<text x="{self.x(begin) + 3:g}" y="{self.y0 + 12}" class="h">{text}</text>')
 
 
-def draw(path, title, samples, cuts, phases):
-    """`samples`: dicts with t, sessions and for each proxy (rss, shared in MiB, descriptors); `cuts`: (t, kind);
+def draw(path, title, samples, cuts, moves, phases):
+    """`samples`: dicts with t, sessions and for each proxy (rss, shared in MiB, descriptors); `cuts` and `moves`: when;
     `phases`: (begin, end, name)."""
     seconds = max(sample["t"] for sample in samples)
     total = TOP + sum(HEIGHTS) + GAP * (len(HEIGHTS) - 1) + BOTTOM
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {total}" font-family="sans-serif"'
              f' font-size="12"><style>.g{{stroke:#ddd}}.t{{font-weight:bold}}.n{{text-anchor:end;fill:#555}}'
-             f'.s{{fill:#e8dcb8;fill-opacity:.35;stroke:none}}.h{{font-size:10px;fill:#876}}polyline{{fill:none;stroke-width:1.4}}</style>'
-             f'<rect width="{WIDTH}" height="{total}" fill="#fff"/><text x="{LEFT}" y="20" font-size="15">{title}</text>']
+             f'.s{{fill:#e8dcb8;fill-opacity:.35;stroke:none}}.h{{font-size:10px;fill:#876}}'
+             f'polyline{{fill:none;stroke-width:1.4}}</style><rect width="{WIDTH}" height="{total}" fill="#fff"/>'
+             f'<text x="{LEFT}" y="20" font-size="15">{title}</text>']
     of = lambda name, what: [(s["t"], s[name][what]) for s in samples]  # noqa: E731
     most = lambda what: max(max(s["cproxy"][what], s["sproxy"][what]) for s in samples)  # noqa: E731
 
     panels, top = [], TOP
     for title, height, limit in zip(
             ("Memory, MiB: resident, and dashed the part of it that is shared (bytes not acknowledged yet)",
-             "Descriptors", "Sessions; below each cut of the link as a tick"),
+             "Descriptors", "Sessions; ticks at the bottom: the link is cut, at the top: the tunnel moved to another link"),
             HEIGHTS, (most("rss"), most("descriptors"), max(s["sessions"] for s in samples))):
         panels.append(Panel(parts, top, height, title, seconds, limit * 1.05))
         top += height + GAP
@@ -76,8 +79,8 @@ def draw(path, title, samples, cuts, phases):
         panels[0].line(of(name, "shared"), COLOURS[name], dashed=True)
         panels[1].line(of(name, "descriptors"), COLOURS[name])
     panels[2].line([(s["t"], s["sessions"]) for s in samples], COLOURS["sessions"])
-    for second, _ in cuts:
-        panels[2].mark(second, COLOURS["cut"])
+    panels[2].marks(cuts, COLOURS["cut"], panels[2].y0 + panels[2].height - 8)
+    panels[2].marks(moves, COLOURS["move"], panels[2].y0)
     for place, name in ((700, "cproxy"), (780, "sproxy")):
         parts.append(f'<path d="M{place} {TOP - 30}h18" stroke="{COLOURS[name]}" stroke-width="2"/>'
                      f'<text x="{place + 23}" y="{TOP - 26}">{name}</text>')
