@@ -14,7 +14,6 @@ must find a run that comes to it.
 """
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
