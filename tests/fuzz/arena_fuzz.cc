@@ -24,6 +24,7 @@
 
 #include <array>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -420,7 +421,8 @@ class Heap
 {
 public:
   Heap( Side side, const Image& image )
-    : tunnel_records_( part<TunnelRecord>( image, Image::tunnels_at, image.tunnels() ) )
+    : side_( side )
+    , tunnel_records_( part<TunnelRecord>( image, Image::tunnels_at, image.tunnels() ) )
     , session_records_( part<SessionRecord>( image, image.sessions_at(), image.slots ) )
     , labels_( part<Pool::Label>( image, image.labels_at(), image.chunks ) )
     , bytes_( part<std::byte>( image, image.chunks_at(), image.chunks * Pool::chunk_size ) )
@@ -431,7 +433,7 @@ public:
     , inflow_( { inflow_bytes_.get(), bytes_.size() }, inflow_next_, {}, 2 )
     , found_( survey( side, tunnel_records_, session_records_, labels_ ) )
   {
-    const Survey again = survey( side, tunnel_records_, session_records_, labels_ );
+    const Survey again = look_again();
     check( again.broken == 0 and again.ended == 0 and again.tunnels == found_.tunnels
              and again.sessions.size() == found_.sessions.size(),
            "looking a second time finds something else" );
@@ -447,6 +449,8 @@ public:
   Memory memory() { return { outflow_, inflow_, slots_ }; }
   Slots<TunnelRecord>& tunnels() { return tunnels_; }
   [[nodiscard]] const Survey& found() const { return found_; }
+  // What would be found if we died now.
+  Survey look_again() { return survey( side_, tunnel_records_, session_records_, labels_ ); }
 
 private:
   template<class T>
@@ -457,6 +461,7 @@ private:
     return all;
   }
 
+  Side side_;
   std::vector<TunnelRecord> tunnel_records_;
   std::vector<SessionRecord> session_records_;
   std::vector<Pool::Label> labels_;
@@ -488,7 +493,8 @@ public:
     : side_( side ), memory_( memory ), tunnels_( tunnels ), found_( found ), known_( known )
   {}
 
-  void go_on()
+  // `look_again`, if given, says what the next one would find.
+  void go_on( const std::function<Survey()>& look_again = {} )
   {
     check_what_was_found();
     for ( TunnelRecord* const record : found_.tunnels ) {
@@ -500,6 +506,11 @@ public:
       }
       tunnel.attach( 65536 );
       use( tunnel );
+      if ( look_again ) {
+        const Survey again = look_again();
+        check( again.broken == 0 and again.sessions.size() == memory_.slots.used(),
+               "what was recovered cannot be recovered again" );
+      }
       if ( record->attempt % 2 == 0 ) {
         finish( tunnel );
         check( tunnel.sessions() == 0, "a session does not end" );
@@ -573,6 +584,8 @@ private:
     if ( sound ) {
       check( same( found->second.record, session.record() ), "a sound session has changed" );
     }
+    check( not out.finished() or ( out.ended() and out.retained() == 0 ),
+           "its end was acknowledged before its bytes" );
     check( not out.replay_from( out.acknowledged(), out.acknowledged(), 1U << 20U ),
            "it does not know its own past" );
     Position at = out.acknowledged();
@@ -716,7 +729,7 @@ extern "C" int LLVMFuzzerTestOneInput( const std::uint8_t* data, std::size_t siz
     recover( side, image, known, wrong_head );
   } else if ( not wrong_head ) {
     Heap heap { side, image };
-    After { side, heap.memory(), heap.tunnels(), heap.found(), known }.go_on();
+    After { side, heap.memory(), heap.tunnels(), heap.found(), known }.go_on( [&] { return heap.look_again(); } );
   }
   return 0;
 }

@@ -36,6 +36,7 @@ public:
   void write_all()
   {
     conversations();
+    limits();
     greetings();
   }
 
@@ -99,6 +100,23 @@ private:
       const bool is_greeting = frame.header.type == FrameType::hello or frame.header.type == FrameType::welcome;
       return is_greeting ? std::nullopt : to.tunnel.receive( frame );
     } ) );
+  }
+
+  // As far as a peer may go, and one step further.
+  void limits()
+  {
+    constexpr unsigned one_session = 16;
+    constexpr unsigned narrow = large + 16; // we take 300 bytes
+    constexpr unsigned stingy = 4 + 3;      // the peer takes 100
+    FrameHeader data { .type = FrameType::data, .window = 65536, .session = 1 };
+    write( "all-of-the-window",
+           scene( acceptor | one_session, narrow ) + test::frame( data, std::string( 300, 'x' ) ) );
+    write( "more-than-the-window",
+           scene( acceptor | one_session, narrow ) + test::frame( data, std::string( 301, 'x' ) ) );
+    FrameHeader ack { .type = FrameType::ack, .window = 1000, .session = 2, .acknowledgement = 100 };
+    write( "acknowledges-all-that-was-sent", scene( two_sessions, stingy ) + test::frame( ack ) );
+    ack.acknowledgement = 101;
+    write( "acknowledges-what-was-not-sent", scene( two_sessions, stingy ) + test::frame( ack ) );
   }
 
   // As link_fuzz.cc's Story makes its tunnel, so that the proofs are right there too.
