@@ -411,5 +411,29 @@ TEST( Outflow, WhateverThePeerAsksForItGetsTheSameStream )
   }
 }
 
+TEST( Outflow, AnOfferStandsWhenOlderNewsComesAfterIt )
+{
+  Source source { 5 };
+  source.write( "hello there" );
+  EXPECT_EQ( source.send(), "hello" );
+  EXPECT_EQ( source.out.acknowledge( 5, 6 ), std::nullopt );
+  EXPECT_EQ( source.out.acknowledge( 3, 2 ), std::nullopt );
+  EXPECT_EQ( source.send(), " there" );
+}
+
+TEST( Outflow, ThePlaceOfTheReaderIsForgottenWhenThePeerAsksForAnother )
+{
+  const std::string bytes = stream( 0, 3 * C );
+  Source source { 4 * C };
+  ASSERT_EQ( source.write( bytes ), bytes.size() );
+  EXPECT_EQ( source.send(), bytes );
+  source.out.rewind();
+  EXPECT_EQ( source.send( 10 ), bytes.substr( 0, 10 ) ); // now its place is in the first chunk,
+  EXPECT_EQ( source.out.replay_from( C + 100, 0, 4 * C ), std::nullopt );
+  EXPECT_EQ( source.out.acknowledge( C + 50, 4 * C ),
+             std::nullopt ); // which is gone when it reads on in the second
+  EXPECT_EQ( source.send(), bytes.substr( C + 100 ) );
+}
+
 } // namespace
 } // namespace holdfast
