@@ -25,11 +25,11 @@ ROOT = HERE.parent.parent
 CORE = ROOT / "src" / "core"
 
 # Worlds of each level that a mistake has to live through. Worlds of the core level are small and fast.
-LEVELS = [("core", 2000), ("tunnel", 300), ("process", 300)]
+LEVELS = [("core", 4000), ("tunnel", 500), ("process", 500)]
 LEVEL_SECONDS = 90  # no more worlds are begun after that; a slow machine then sees fewer of them
 BATCH_MAX = {"core": 500, "tunnel": 50, "process": 50}
-HANG_SECONDS = 60  # for a batch that takes a few seconds when all is well
-UNIT_SECONDS = 180
+HANG_SECONDS = 25  # for worlds that take a second or two when all is well
+UNIT_SECONDS = 60  # they take two
 ADDRESS_SPACE = 8 << 30  # a mistake may eat memory; not the machine's
 LIBRARIES = ["-lgtest_main", "-lgmock", "-lgtest", "-lcrypto", "-pthread"]
 
@@ -149,10 +149,11 @@ class Build:
     def objects(self, folder):
         return [self.commands[s][0] for s in self.sources(folder)]
 
-    def compile(self, source, work):
-        """Compiles a source with the core's files in `work` before those of the tree."""
+    def compile(self, source, work, instead=None):
+        """Compiles a source, or `instead` of it another one, with the core's files in `work` before all others."""
         target, words = self.commands[source]
-        place = work / "core" / source.name if source.parent == CORE.relative_to(ROOT) else ROOT / source
+        of_core = source.parent == CORE.relative_to(ROOT)
+        place = work / "core" / (instead or source.name) if of_core else ROOT / source
         made = work / target.name
         changed = [words[0], f"-I{work}", f"-I{self.core.parent}"]
         for word in words[1:]:
@@ -247,23 +248,25 @@ def judge(build, mutant, scratch):
 
 
 def judge_header(build, mutant, work):
-    def again(folder, wanted=lambda source: True):
-        objects = []
-        for source in build.sources(folder):
-            concerned = mutant.file in build.includes[build.commands[source][0]]
-            if concerned and wanted(source):
-                objects.append(build.compile(source, work))
-            elif not concerned:
-                objects.append(build.commands[source][0])
-        return objects
+    def concerned(source):
+        return mutant.file in build.includes[build.commands[source][0]]
 
-    core = again("src/core")
-    mutant.sim, _ = simulate(build.link(work / "sim", core + again("tests/sim")))
+    def again(folder, wanted=lambda source: True):
+        return [
+            build.compile(source, work) if concerned(source) and wanted(source) else build.commands[source][0]
+            for source in build.sources(folder)
+        ]
+
+    # The core in one piece: its headers are most of the work.
+    core = build.sources("src/core")
+    (work / "core" / "all.cc").write_text("".join(f'#include "core/{s.name}"\n' for s in core if concerned(s)))
+    made = [build.compile(core[0], work, "all.cc")] if any(map(concerned, core)) else []
+    mutant.sim, _ = simulate(build.link(work / "sim", made + again("tests/sim")))
     # First the module's own tests; all of them take minutes to compile.
     own = mutant.file.replace(".hh", "_test.cc")
-    mutant.unit = unit_tests(build.link(work / "unit_core", core + again("tests/unit/core", lambda s: s.name == own)))
+    mutant.unit = unit_tests(build.link(work / "unit_core", made + again("tests/unit/core", lambda s: s.name == own)))
     if mutant.unit is None:
-        mutant.unit = unit_tests(build.link(work / "unit_core", core + again("tests/unit/core")))
+        mutant.unit = unit_tests(build.link(work / "unit_core", made + again("tests/unit/core")))
 
 
 # -- all of it ---------------------------------------------------------------------------------------------------------
@@ -307,8 +310,15 @@ def main():
     print("without any mistake all is well: " + ", ".join(f"{n} worlds of {w}" for w, n in worlds.items()), file=sys.stderr)
     with tempfile.TemporaryDirectory(dir=build.folder) as scratch:
         with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-            for number, mutant in enumerate(pool.map(lambda m: judge(build, m, scratch), mutants), 1):
-                print(f"{number}/{len(mutants)} {row(mutant)}", file=sys.stderr, flush=True)
+            running = [pool.submit(judge, build, mutant, scratch) for mutant in mutants]
+            troubles = []
+            for number, done in enumerate(concurrent.futures.as_completed(running), 1):
+                if done.exception():
+                    troubles.append(str(done.exception()))
+                said = row(done.result()) if not done.exception() else troubles[-1]
+                print(f"{number}/{len(mutants)} {said}", file=sys.stderr, flush=True)
+    if troubles:
+        raise Nonsense("\n".join(troubles))
 
     print("| file | the mistake | simulation: the first seed | unit tests: the first that fails |")
     print("| --- | --- | --- | --- |")
