@@ -92,10 +92,7 @@ void Admission::forget( const Id& tunnel )
   if ( found == tunnels_.end() ) {
     return;
   }
-  const auto named = by_instance_.find( found->second->instance );
-  if ( named != by_instance_.end() and named->second == tunnel ) {
-    by_instance_.erase( named );
-  }
+  by_instance_.erase( found->second->instance ); // an instance has one tunnel at most
   found->second->agreed = 0;
   tunnels_.erase( found );
 }

@@ -38,9 +38,7 @@ std::size_t Chain::space( std::size_t most, std::span<std::span<std::byte>> slic
     // Past the bytes there are, or the start of the next chunk, if they end with theirs.
     const Pool::Index chunk
       = pool_.take( { .number = ( record_.end + asked ) / Pool::chunk_size, .owner = owner_ } );
-    if ( chunk == Pool::none ) {
-      break;
-    }
+    assert( chunk != Pool::none ); // nobody's share is larger than what is free
     if ( last == Pool::none ) {
       first_ = chunk;
     } else {

@@ -9,7 +9,7 @@ std::optional<Frame> FrameReader::next()
   if ( partial_done_ ) {
     partial_.clear();
     partial_done_ = false;
-    if ( partial_.capacity() > 0 and fresh_.empty() ) {
+    if ( fresh_.empty() ) {
       partial_.shrink_to_fit(); // an idle link holds no memory
     }
   }

@@ -77,9 +77,7 @@ Verdict Outflow::acknowledge( Position delivered, std::size_t window )
   if ( delivered > record_.sent_most ) {
     return Fault::ahead_of_sent;
   }
-  if ( const auto fault = forget( delivered ) ) {
-    return fault;
-  }
+  forget( delivered );
   limit_ = std::max( limit_, delivered + window );
   return std::nullopt;
 }
@@ -89,9 +87,7 @@ Verdict Outflow::replay_from( Position next, Position delivered, std::size_t win
   if ( next > record_.sent_most or delivered > next ) {
     return Fault::ahead_of_sent;
   }
-  if ( const auto fault = forget( delivered ) ) {
-    return fault;
-  }
+  forget( delivered );
   // What it asks for may be older than what it has acknowledged since on another link: then go on from there.
   sent_ = std::max( next, acknowledged() );
   cursor_ = {};
@@ -99,7 +95,7 @@ Verdict Outflow::replay_from( Position next, Position delivered, std::size_t win
   return std::nullopt;
 }
 
-Verdict Outflow::forget( Position delivered )
+void Outflow::forget( Position delivered )
 {
   if ( delivered > kept_.end() ) { // only the end itself lies beyond the last byte, and it was sent
     assert( ended() and delivered == kept_.end() + 1 );
@@ -112,7 +108,6 @@ Verdict Outflow::forget( Position delivered )
   if ( sent_ <= acknowledged() ) {
     rewind();
   }
-  return std::nullopt;
 }
 
 } // namespace holdfast

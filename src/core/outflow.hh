@@ -80,7 +80,7 @@ public:
   void abandon();
 
 private:
-  [[nodiscard]] Verdict forget( Position delivered );
+  void forget( Position delivered );
 
   OutflowRecord& record_;
   Chain kept_;

@@ -532,5 +532,42 @@ TEST( Claim, WhatIsSaidOfAnEarlierTunnelIsNoNewsOfThisOne )
   EXPECT_EQ( world.link( client ), Outcome::resumed );
 }
 
+TEST( Admission, WithoutASlotItIsLaterForAClientThatStartsAgain )
+{
+  // The tunnel it had is forgotten, and will be out of its slot when it asks again.
+  TestCrypto crypto;
+  std::array<TunnelRecord, 1> records {};
+  Slots<TunnelRecord> slots { records };
+  Admission server { crypto, { .beat = 100ms, .retry_after = 3s }, slots };
+  Hello hello;
+  hello.attempt = 1;
+  const auto first = server.decide( hello, {} );
+  ASSERT_EQ( first.welcome.answer, Answer::made );
+  ++hello.run;
+  const auto second = server.decide( hello, {} );
+  EXPECT_EQ( second.welcome.answer, Answer::later );
+  EXPECT_EQ( second.welcome.retry_after, 3s );
+  EXPECT_EQ( second.superseded, first.welcome.tunnel );
+  slots.give( first.record );
+  EXPECT_EQ( server.decide( hello, {} ).welcome.answer, Answer::made );
+}
+
+TEST( Claim, AnAnswerAboutAnEarlierTunnelIsObsolete )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello early = client.hello( world.binding );
+  client.forget();
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  for ( const Answer answer : { Answer::resumed, Answer::gone } ) {
+    Welcome welcome;
+    welcome.answer = answer;
+    welcome.attempt = early.attempt;
+    EXPECT_EQ( client.answered( early, welcome, world.binding ), Outcome::obsolete );
+  }
+  EXPECT_TRUE( client.has_tunnel() );
+}
+
 } // namespace
 } // namespace holdfast

@@ -184,5 +184,17 @@ TEST( Frame, NumbersOfEverySizeAreBigEndian )
   EXPECT_EQ( read.number<std::uint64_t>(), 0x08090a0b0c0d0e0fU );
 }
 
+TEST( Fault, EveryMistakeHasWordsOfItsOwn )
+{
+  std::set<std::string_view> words;
+  for ( auto raw = static_cast<std::uint8_t>( Fault::not_holdfast );
+        raw <= static_cast<std::uint8_t>( Fault::too_many_unknown );
+        ++raw ) {
+    EXPECT_TRUE( words.insert( describe( static_cast<Fault>( raw ) ) ).second ) << unsigned { raw };
+  }
+  EXPECT_FALSE( words.contains( describe( static_cast<Fault>( 200 ) ) ) );
+  EXPECT_EQ( describe( static_cast<ResetReason>( 200 ) ), describe( ResetReason::unknown ) );
+}
+
 } // namespace
 } // namespace holdfast

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include <set>
 
 namespace holdfast {
@@ -173,6 +175,24 @@ TEST( Pool, WhateverHappensEveryChunkHasOneOwner )
       ASSERT_EQ( pool->free(), size - mine.size() );
     }
   }
+}
+
+TEST( Pool, LabelsAreForWhoWantsThem )
+{
+  std::vector<std::byte> memory( 2 * Pool::chunk_size );
+  std::array<Pool::Index, 2> next {};
+  Pool plain { memory, next, {}, 1 };
+  const auto chunk = plain.take( { .number = 7, .owner = 3 } );
+  plain.give( chunk );
+  EXPECT_EQ( plain.used(), 0U );
+
+  std::array<Pool::Label, 2> labels {};
+  Pool labelled { memory, next, labels, 1 };
+  const auto mine = labelled.take( { .number = 7, .owner = 3 } );
+  EXPECT_EQ( labels.at( mine ).number, 7U );
+  EXPECT_EQ( labels.at( mine ).owner, 3U );
+  labelled.give( mine );
+  EXPECT_EQ( labels.at( mine ).owner, 0U ) << "nobody's any more";
 }
 
 } // namespace

@@ -157,6 +157,15 @@ TEST( Recovery, ABrokenSessionDoesNotTakeTheOthersAlong )
     []( TestMemory& m ) { m.records()[1].outflow.sent_most = 1U << 30U; },
     []( TestMemory& m ) { m.records()[1].outflow.ended = 2; },
     []( TestMemory& m ) { m.records()[1].outflow.end_acknowledged = 1; },
+    []( TestMemory& m ) { m.records()[1].outflow.ended = m.records()[1].outflow.end_acknowledged = 1; },
+    []( TestMemory& m ) { // the end is acknowledged and was never sent
+      m.records()[1].outflow.kept.begin = m.records()[1].outflow.sent_most = m.records()[1].outflow.kept.end;
+      m.records()[1].outflow.ended = m.records()[1].outflow.end_acknowledged = 1;
+    },
+    []( TestMemory& m ) {
+      m.records()[1].outflow.kept.begin = m.records()[1].outflow.sent_most = C;
+      m.labels()[3].number = 0;
+    },
     []( TestMemory& m ) { m.records()[1].inflow.delivered = position_limit; },
     []( TestMemory& m ) { m.records()[1].inflow.end_delivered = 7; },
     []( TestMemory& m ) { m.records()[1].session = m.records()[0].session; },
@@ -224,6 +233,44 @@ TEST( Recovery, TwoTunnelsWithOneNameAreOneTooMany )
   EXPECT_EQ( memory.found.tunnels.size(), 1U );
   EXPECT_EQ( memory.found.broken, 1U );
   EXPECT_EQ( memory.tunnels().used(), 1U );
+}
+
+TEST( Recovery, TwoTunnelsOfOneClientAreOneTooMany )
+{
+  TestMemory dead { 4, 4, 4 };
+  for ( int i = 0; i < 2; ++i ) {
+    TunnelRecord& record = *dead.tunnels().take();
+    record.id[0] = static_cast<std::byte>( i );
+    record.used = 1;
+    record.agreed = 1;
+  }
+  TestMemory memory { dead, Side::acceptor };
+  EXPECT_EQ( memory.found.tunnels.size(), 1U );
+  EXPECT_EQ( memory.found.broken, 1U );
+}
+
+TEST( Recovery, ATunnelWhoseSessionsAreBeyondCountingIsBroken )
+{
+  TestMemory dead { 4, 4, 4 };
+  TunnelRecord& record = *dead.tunnels().take();
+  record.used = 1;
+  record.last_session = position_limit;
+  TestMemory memory { dead, Side::opener };
+  EXPECT_TRUE( memory.found.tunnels.empty() );
+  EXPECT_EQ( memory.found.broken, 1U );
+}
+
+TEST( Recovery, ASlotThatWasGivenBackIsFreeAgain )
+{
+  Before before;
+  before.session( "over" );
+  before.session( "goes on" );
+  before.end->tunnel.peer_lost( ResetReason::expired ); // it was never named, so it goes on, and the record stays
+  make_free( before.memory.records()[0] );
+  TestMemory memory { before.memory, Side::opener };
+  EXPECT_EQ( memory.slots().used(), 1U );
+  SessionRecord* const again = memory.slots().take();
+  EXPECT_EQ( again, &memory.records()[0] );
 }
 
 TEST( Recovery, ATunnelThatWasBeingEndedIsOver )

@@ -29,8 +29,10 @@ struct Alone
   {
     batch.start( rest );
     session.speak( batch, Time { 1h }, 1ms );
+    said += batch.empty() ? 0 : 1;
     batch.finish( batch.bytes() );
   }
+  int said = 0; // frames
 };
 
 TEST( Session, IsNotOverBeforeItSpokeOnTheLinkThatTookOver )
@@ -53,6 +55,45 @@ TEST( Session, IsNotOverBeforeItSpokeOnTheLinkThatTookOver )
   EXPECT_FALSE( one.session.over() );
   one.speak(); // resume, which says what was delivered
   EXPECT_TRUE( one.session.over() );
+}
+
+TEST( Session, TakesNoFrameThatIsNotForSessions )
+{
+  Alone one;
+  for ( const FrameType type :
+        { FrameType::hello, FrameType::welcome, FrameType::heartbeat, FrameType::goodbye } ) {
+    EXPECT_EQ( one.hear( { .type = type, .session = 1 } ), Fault::out_of_order ) << name( type );
+  }
+}
+
+TEST( Session, SaysAResetOncePerLink )
+{
+  Alone one;
+  one.session.reset( ResetReason::refused );
+  one.speak();
+  EXPECT_EQ( one.said, 1 );
+  EXPECT_FALSE( one.session.has_something_to_say() );
+  one.speak();
+  EXPECT_EQ( one.said, 1 );
+  one.session.new_link( 1000 );
+  one.speak();
+  EXPECT_EQ( one.said, 2 );
+}
+
+TEST( Session, IsCompleteWhenBothStreamsAre )
+{
+  Alone one;
+  EXPECT_FALSE( one.session.complete() );
+  one.session.outflow().end();
+  one.speak();
+  ASSERT_EQ( one.hear( { .type = FrameType::ack, .window = 1000, .session = 1, .acknowledgement = 1 } ),
+             std::nullopt );
+  EXPECT_FALSE( one.session.complete() ) << "only ours is";
+  ASSERT_EQ( one.hear( { .type = FrameType::end, .window = 1000, .session = 1, .acknowledgement = 1 } ),
+             std::nullopt );
+  EXPECT_FALSE( one.session.complete() ) << "the program has not heard of it";
+  one.session.inflow().consume_end();
+  EXPECT_TRUE( one.session.complete() );
 }
 
 } // namespace
