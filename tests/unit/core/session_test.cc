@@ -96,5 +96,50 @@ TEST( Session, IsCompleteWhenBothStreamsAre )
   EXPECT_TRUE( one.session.complete() );
 }
 
+TEST( Session, IsNotOverBeforeItToldThatThePeersEndWasDelivered )
+{
+  Alone one;
+  one.session.outflow().end();
+  one.speak();
+  ASSERT_EQ( one.hear( { .type = FrameType::end, .window = 1000, .session = 1, .acknowledgement = 1 } ),
+             std::nullopt );
+  one.session.inflow().consume_end();
+  one.session.release();
+  ASSERT_TRUE( one.session.complete() );
+  EXPECT_FALSE( one.session.over() );
+  one.speak();
+  EXPECT_TRUE( one.session.over() );
+}
+
+TEST( Session, KeepsNothingThatThePeerSaidBeforeItHeardOfOurReset )
+{
+  Alone one;
+  one.session.reset( ResetReason::by_program );
+  const Frame data { { .type = FrameType::data, .window = 1000, .session = 1 }, raw( "nobody reads this" ) };
+  EXPECT_EQ( one.session.receive( data ), std::nullopt );
+  EXPECT_TRUE( one.session.inflow().empty() );
+  EXPECT_EQ( one.memory.inflow().used(), 0U );
+}
+
+TEST( Session, AsksOnceForBytesThatFoundNoMemory )
+{
+  Alone one;
+  Pool& pool = one.memory.inflow();
+  std::vector<Pool::Index> others;
+  for ( Pool::Index chunk = pool.take(); chunk != Pool::none; chunk = pool.take() ) {
+    others.push_back( chunk );
+  }
+  const Frame data { { .type = FrameType::data, .window = 1000, .session = 1 }, raw( "no room for this" ) };
+  EXPECT_EQ( one.session.receive( data ), std::nullopt );
+  EXPECT_FALSE( one.session.has_something_to_say() );
+  for ( const Pool::Index chunk : others ) {
+    pool.give( chunk );
+  }
+  EXPECT_TRUE( one.session.has_something_to_say() );
+  one.speak();
+  EXPECT_EQ( one.said, 1 );
+  EXPECT_FALSE( one.session.has_something_to_say() ) << "it waits for them now";
+}
+
 } // namespace
 } // namespace holdfast
