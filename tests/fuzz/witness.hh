@@ -486,7 +486,8 @@ private:
       check( out.retained() <= setup_.window_max + Outflow::Limits::ahead, "too much is retained" );
       check( in.delivered() <= in.next(), "more is delivered than arrived" );
       const Position most = std::max<Position>( facts.offered, std::min( setup_.window, setup_.window_max ) );
-      check( in.next() <= most + 1 and in.held() <= setup_.window_max, "more was taken than was offered" );
+      const Position received = in.delivered() - ( in.finished() ? 1 : 0 ) + in.held();
+      check( received <= most and in.held() <= setup_.window_max, "more was taken than was offered" );
       retained_chunks += session.record().outflow.kept.chunks_needed();
       held_least += ( in.held() + Pool::chunk_size - 1 ) / Pool::chunk_size;
       held_most += in.held() == 0 ? 0 : ( in.held() - 1 ) / Pool::chunk_size + 2;
