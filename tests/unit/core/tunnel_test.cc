@@ -915,5 +915,21 @@ TEST( Tunnel, GivesEverythingBackWhenItGoes )
   EXPECT_TRUE( memory.all_back() );
 }
 
+TEST( Tunnel, AnotherLinkMayLetAProgramWriteMore )
+{
+  // Its socket is looked at when its session is touched. The first window is news that nothing else would bring
+  // before a round trip has passed.
+  TestMemory memory { 16, 16, 4 };
+  End end { Side::opener, memory, { .outflow = { 1U << 20U }, .inflow = { 1000, 1U << 20U } } };
+  ASSERT_NE( end.open(), nullptr );
+  Session& session = *end.legs.at( 1 ).session;
+  end.turn( Time { 1h } );
+  ASSERT_FALSE( end.tunnel.has_touched() );
+  const std::size_t room = session.outflow().room();
+  end.tunnel.attach( 5000 );
+  EXPECT_EQ( session.outflow().room(), room + 5000 );
+  EXPECT_EQ( end.tunnel.next_touched(), &session );
+}
+
 } // namespace
 } // namespace holdfast
