@@ -38,9 +38,9 @@ struct ChainRecord
 class Chain
 {
 public:
-  // A place in the chain for a reader who goes forward: remembers the chunk, so that no step has to search. Start
-  // with an empty one again after the bytes up to the reader's place were forgotten: its chunk may have another
-  // life by then.
+  // A place in the chain for a reader who goes forward: remembers the chunk, so that no step has to search. A
+  // reader who goes back to any place but begin() starts with an empty one again; at begin() every cursor is right,
+  // also when the chunk it remembers has another life by now.
   struct Cursor
   {
     Pool::Index chunk = Pool::none;

@@ -61,7 +61,6 @@ bool Outflow::something_due() const
 void Outflow::rewind()
 {
   sent_ = acknowledged();
-  cursor_ = {};
 }
 
 void Outflow::abandon()
@@ -69,7 +68,6 @@ void Outflow::abandon()
   sent_ = std::max( sent_, kept_.end() );
   record_.sent_most = std::max( record_.sent_most, sent_ ); // first: acknowledged is never beyond it
   kept_.restart( kept_.end() );
-  cursor_ = {};
 }
 
 Verdict Outflow::acknowledge( Position delivered, std::size_t window )
