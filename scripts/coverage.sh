@@ -8,7 +8,7 @@ cmake --preset coverage
 cmake --build build/coverage -j "${JOBS:-$(nproc)}"
 find build/coverage -name '*.gcda' -delete
 ctest --test-dir build/coverage -L '^(unit|sim|cli|fuzz)$' --no-label-summary --output-on-failure -j "${JOBS:-$(nproc)}"
-# -s: the numbers on the screen as well; the filter leaves out tests and system headers.
-gcovr --root . --object-directory build/coverage --filter 'src/' --filter 'apps/' --exclude-throw-branches \
-  --html-details build/coverage/report.html --print-summary
+gcovr --root . --object-directory build/coverage --filter 'src/' --filter 'apps/' --filter '.*/exported/' \
+  --exclude-throw-branches --html-details build/coverage/report.html --json build/coverage/report.json
+scripts/uncovered.py build/coverage/report.json src/core
 echo "coverage: see build/coverage/report.html"

@@ -1,10 +1,11 @@
 #!/bin/bash
-# Every test, in two runs of ctest and one of libFuzzer. `make test` calls this after installing what is missing.
+# Every test. `make test` calls this after installing what is missing.
 #
-#   1. unit, sim, fuzz, cli, interop and tidy with the dev build: what ASan and UBSan have to say
-#   2. everything with the release build, among it the real programs in network namespaces (label net) and the model of
-#      the protocol, which needs no build (label model)
-#   3. a few seconds of fuzzing, which looks for what the corpus does not have yet
+#   1. a few seconds of fuzzing each target, which looks for what the corpus does not have yet (clang)
+#   2. with the dev build, so that ASan and UBSan have their say: unit, sim, fuzz, cli, interop and tidy, then the real
+#      programs in network namespaces (net)
+#   3. everything with the release build, what ships; among it the model of the protocol, which needs no build, and half a
+#      minute of soak
 #
 # The first run that fails ends it, so the closing line on the screen is always the verdict of all.
 set -euo pipefail
@@ -18,11 +19,12 @@ for preset in dev release; do
   cmake --build "build/$preset" -j "$jobs"
 done
 
-ctest --preset dev -L '^(unit|sim|cli|interop|tidy|fuzz)$' --no-label-summary -j "$jobs"
-ctest --preset release --no-label-summary -j "$net_jobs"
-
 if command -v clang++ >/dev/null; then
   tests/fuzz/run --seconds 5 --jobs "$jobs"
 else
   echo "skipped: fuzzing needs clang++ (scripts/deps.sh fuzz installs it)"
 fi
+
+ctest --preset dev -L '^(unit|sim|cli|interop|tidy|fuzz)$' --no-label-summary -j "$jobs"
+ctest --preset dev -L '^net$' --no-label-summary -j "$net_jobs"
+ctest --preset release --no-label-summary -j "$net_jobs"
