@@ -77,7 +77,7 @@ def scenario(world):
                 world.check_quietly(sequence == len(got), f"data begins at {sequence}, where {len(got)} should come")
                 got.extend(text[32:32 + length])
             del text[:32 + length]
-        again.say(wire.ACK, 1, 0, len(got), window=1 << 20)
+        again.say(wire.ACK, 1, 0, len(got), window=1 << 19)  # with the headers, less than an End keeps as text
         return len(got) > 5_000_000
 
     world.until(some_megabytes, 30, lambda: f"megabytes on the new link ({len(got)})")
