@@ -154,7 +154,7 @@ void Tunnel::attach( std::size_t peer_window )
   std::ranges::sort( all, {}, &Session::id );
   for ( Session* session : all ) {
     give_turn( *session );
-    touch( *session ); // a session that was waiting to be over may be so now
+    touch( *session ); // the peer's first window may let its program write more
   }
 }
 
