@@ -131,9 +131,13 @@ std::optional<std::string> World::run( Tally& tally )
       describe_rest();
     }
   }
-  // What was dead without anybody waiting for it goes with patience.
+  // What was dead without anybody waiting for it goes with patience: half a minute for each side, and a new dial.
   const bool to_the_last = not failure_ and chance_.once_in( 4 );
-  for ( const Time until = stage_.now + 40s; to_the_last and not failure_ and stage_.now < until; ) {
+  const auto nothing_left = [this] {
+    return network_.links.size() == nears_.size() and far_->memory().tunnels().used() == nears_.size();
+  };
+  for ( const Time until = stage_.now + 90s;
+        to_the_last and not failure_ and stage_.now < until and not nothing_left(); ) {
     step();
   }
   if ( to_the_last and network_.links.size() != nears_.size() ) {
