@@ -68,7 +68,7 @@ std::vector<TunnelRecord*> tunnels_left( std::span<TunnelRecord> tunnels, Survey
   return left;
 }
 
-// How many chunks with numbers that it can own each session has.
+// Whether a chunk with that number is one of those that hold the session's retained bytes.
 bool can_own( const SessionRecord& record, const Pool::Label& label )
 {
   const ChainRecord& kept = record.outflow.kept;
@@ -107,7 +107,7 @@ Survey survey( Side side,
     }
   }
 
-  // Whose the chunks are. A session is looked for in its place before memory is spent on it.
+  // Whose the chunks are. They are counted first: a record that claims more than there are gets no memory for it.
   std::vector<std::uint64_t> owned( sessions.size() );
   for ( Pool::Label& label : labels ) {
     const bool has_owner = label.owner != 0 and label.owner <= sessions.size()

@@ -174,56 +174,12 @@ void CoreWorld::live( Half& half )
   }
 }
 
-// What a proxy does for its local socket.
 void CoreWorld::serve( Half& half )
 {
   if ( not half.session or half.session->released() ) {
     return;
   }
-  Session& session = *half.session;
-  Program& program = half.program;
-  if ( program.resets ) {
-    session.reset( ResetReason::by_program );
-  }
-  if ( const auto reason = session.reset_by_peer() ? session.reset_by_peer() : session.reset_by_us() ) {
-    program.saw_reset = reason;
-    program.closed = true;
-    session.release();
-    return;
-  }
-  if ( half.side == Side::acceptor and not session.connected() ) {
-    return;
-  }
-  std::array<std::span<const std::byte>, 1> piece;
-  for ( std::size_t left = program.takes; left > 0 and session.inflow().readable( piece ) > 0; ) {
-    const std::size_t size = std::min( left, piece[0].size() );
-    program.read += text( piece[0].first( size ) );
-    session.inflow().consume( size, now_ );
-    left -= size;
-  }
-  if ( session.inflow().end_due() ) {
-    ++program.ends_seen;
-    program.saw_end = true;
-    session.inflow().consume_end();
-  }
-  Outflow& outflow = session.outflow();
-  std::array<std::span<std::byte>, 4> slices;
-  const std::size_t filled = program.to_write.empty() ? 0 : outflow.writable( slices );
-  std::size_t taken = 0;
-  for ( std::size_t i = 0; i < filled; ++i ) {
-    const std::size_t size = std::min( slices.at( i ).size(), program.to_write.size() - taken );
-    std::ranges::copy( raw( program.to_write ).subspan( taken, size ), slices.at( i ).begin() );
-    taken += size;
-  }
-  outflow.commit( taken );
-  program.to_write.erase( 0, taken );
-  if ( program.to_write.empty() and program.ends and not outflow.ended() ) {
-    outflow.end();
-  }
-  if ( outflow.ended() and session.inflow().finished() ) {
-    program.closed = true;
-    session.release();
-  }
+  serve_socket( *half.session, half.program, half.side == Side::opener or half.session->connected(), now_ );
 }
 
 void CoreWorld::speak( Half& half )
@@ -291,7 +247,7 @@ void CoreWorld::drop_if_over( Half& half )
   }
 }
 
-void CoreWorld::check( const Half& reader, const Half& writer )
+void CoreWorld::check( Half& reader, const Half& writer )
 {
   const auto wrong = [&]( const char* what ) { fail( std::string { reader.name } + "'s program " + what ); };
   const Program& program = reader.program;
@@ -303,7 +259,7 @@ void CoreWorld::check( const Half& reader, const Half& writer )
     wrong( "read something else than was written" );
   }
   tally_.bytes += read.size() - from;
-  const_cast<Half&>( reader ).read_checked = read.size();
+  reader.read_checked = read.size();
   if ( program.saw_end and read.size() != writer.all.size() ) {
     wrong( "saw the end before all was read" );
   }

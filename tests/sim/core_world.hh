@@ -52,7 +52,7 @@ private:
   void hear( Half& half, const Sent& sent, Half& from );
   void take_link( Half& half );
   void drop_if_over( Half& half );
-  void check( const Half& reader, const Half& writer );
+  void check( Half& reader, const Half& writer );
   void fail( const std::string& what );
   void note( const std::string& what );
 

@@ -609,17 +609,16 @@ void World::check_forgetting( Story& story )
   }
 }
 
-void World::check_bounds( const End& end, const Session& session )
+void World::check_bounds( const End& end, Session& session )
 {
-  auto& flows = const_cast<Session&>( session ); // only looked at
   const std::size_t window_max = std::max( limits_.inflow.window_max, Pool::chunk_size );
-  const bool held = flows.inflow().held() <= window_max;
-  const bool window = flows.inflow().window() <= window_max;
-  const bool retained = flows.outflow().retained() <= limits_.outflow.window_max + Outflow::Limits::ahead;
+  const bool held = session.inflow().held() <= window_max;
+  const bool window = session.inflow().window() <= window_max;
+  const bool retained = session.outflow().retained() <= limits_.outflow.window_max + Outflow::Limits::ahead;
   if ( not held or not window or not retained ) {
-    fail( "a session is out of its bounds: holds " + std::to_string( flows.inflow().held() ) + ", offers "
-          + std::to_string( flows.inflow().window() ) + ", retains "
-          + std::to_string( flows.outflow().retained() ) );
+    fail( "a session is out of its bounds: holds " + std::to_string( session.inflow().held() ) + ", offers "
+          + std::to_string( session.inflow().window() ) + ", retains "
+          + std::to_string( session.outflow().retained() ) );
   }
   if ( end.tunnel.queued() > 3 * end.legs.size() + 64 ) {
     fail( "a tunnel's queues grow" );

@@ -104,7 +104,7 @@ private:
                       const Plan& writer,
                       const test::Program& program,
                       const char* who );
-  void check_bounds( const test::End& end, const Session& session );
+  void check_bounds( const test::End& end, Session& session );
   void check_forgetting( Story& story );
   void check_end();
   [[nodiscard]] bool all_done();

@@ -29,6 +29,49 @@ struct Program
   bool closed = false; // the proxy has closed the socket
 };
 
+// What a proxy does for the local socket of a session that is not released: moves bytes both ways, if the program
+// is connected, and tells ends and resets. The session is released when the socket is closed.
+inline void serve_socket( Session& session, Program& program, bool connected, Time now )
+{
+  if ( program.resets ) {
+    session.reset( ResetReason::by_program );
+  }
+  Outflow& outflow = session.outflow();
+  if ( const auto reason = session.reset_by_peer() ? session.reset_by_peer() : session.reset_by_us() ) {
+    program.saw_reset = reason;
+  } else if ( connected ) {
+    std::array<std::span<const std::byte>, 1> piece;
+    for ( std::size_t left = program.takes; left > 0 and session.inflow().readable( piece ) > 0; ) {
+      const std::size_t size = std::min( left, piece[0].size() );
+      program.read += text( piece[0].first( size ) );
+      session.inflow().consume( size, now );
+      left -= size;
+    }
+    if ( session.inflow().end_due() ) {
+      program.saw_end = true;
+      ++program.ends_seen;
+      session.inflow().consume_end();
+    }
+    std::array<std::span<std::byte>, 4> slices;
+    const std::size_t filled = program.to_write.empty() ? 0 : outflow.writable( slices );
+    std::size_t taken = 0;
+    for ( std::size_t i = 0; i < filled; ++i ) {
+      const std::size_t size = std::min( slices[i].size(), program.to_write.size() - taken );
+      std::ranges::copy( raw( program.to_write ).subspan( taken, size ), slices[i].begin() );
+      taken += size;
+    }
+    outflow.commit( taken );
+    program.to_write.erase( 0, taken );
+    if ( program.to_write.empty() and program.ends and not outflow.ended() ) {
+      outflow.end();
+    }
+  }
+  if ( program.saw_reset or ( outflow.ended() and session.inflow().finished() ) ) {
+    program.closed = true;
+    session.release();
+  }
+}
+
 // One of the two proxies, without its sockets.
 class End
 {
@@ -143,49 +186,9 @@ private:
     } else if ( arrived and connects ) {
       session.target_connected();
     }
-    if ( program.resets ) {
-      session.reset( ResetReason::by_program );
-    }
-    if ( const auto reason = session.reset_by_peer() ? session.reset_by_peer() : session.reset_by_us() ) {
-      program.saw_reset = reason;
-    } else if ( opens_ or session.connected() ) {
-      move_bytes( session, program, now );
-    }
-    if ( program.saw_reset or ( session.outflow().ended() and session.inflow().finished() ) ) {
-      program.closed = true;
+    serve_socket( session, program, opens_ or session.connected(), now );
+    if ( session.released() ) {
       leg.session = nullptr;
-      session.release();
-    }
-  }
-
-  void move_bytes( Session& session, Program& program, Time now )
-  {
-    for ( std::size_t left = program.takes; left > 0 and not session.inflow().empty(); ) {
-      std::array<std::span<const std::byte>, 2> slices;
-      static_cast<void>( session.inflow().readable( slices ) );
-      const auto piece = slices[0].first( std::min( left, slices[0].size() ) );
-      program.read += text( piece );
-      session.inflow().consume( piece.size(), now );
-      left -= piece.size();
-    }
-    if ( session.inflow().end_due() ) {
-      program.saw_end = true;
-      ++program.ends_seen;
-      session.inflow().consume_end();
-    }
-    Outflow& outflow = session.outflow();
-    std::array<std::span<std::byte>, 4> slices;
-    const std::size_t filled = program.to_write.empty() ? 0 : outflow.writable( slices );
-    std::size_t taken = 0;
-    for ( std::size_t i = 0; i < filled; ++i ) {
-      const std::size_t size = std::min( slices[i].size(), program.to_write.size() - taken );
-      std::ranges::copy( raw( program.to_write ).subspan( taken, size ), slices[i].begin() );
-      taken += size;
-    }
-    outflow.commit( taken );
-    program.to_write.erase( 0, taken );
-    if ( program.to_write.empty() and program.ends and not outflow.ended() ) {
-      outflow.end();
     }
   }
 
