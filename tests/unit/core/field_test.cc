@@ -216,19 +216,7 @@ struct Stream
     , in( *memory_in, received, { 5000, 1U << 20U } )
   {}
 
-  void write( std::string_view bytes )
-  {
-    std::array<std::span<std::byte>, 8> slices;
-    const std::size_t filled = out.writable( slices );
-    std::size_t done = 0;
-    for ( std::size_t i = 0; i < filled and done < bytes.size(); ++i ) {
-      const std::size_t n = std::min( slices[i].size(), bytes.size() - done );
-      std::ranges::copy( raw( bytes.substr( done, n ) ), slices[i].begin() );
-      done += n;
-    }
-    out.commit( done );
-    ASSERT_EQ( done, bytes.size() );
-  }
+  void write( std::string_view bytes ) { ASSERT_EQ( write_into( out, bytes ), bytes.size() ); }
   // One frame arrives, or is lost. False when there is none to send.
   bool frame( std::size_t most, bool arrives )
   {

@@ -26,19 +26,7 @@ struct Source
   {}
 
   // The local program writes; returns how much was taken.
-  std::size_t write( std::string_view bytes )
-  {
-    std::array<std::span<std::byte>, 16> slices;
-    const std::size_t filled = out.writable( slices );
-    std::size_t done = 0;
-    for ( std::size_t i = 0; i < filled and done < bytes.size(); ++i ) {
-      const std::size_t n = std::min( slices[i].size(), bytes.size() - done );
-      std::ranges::copy( raw( bytes.substr( done, n ) ), slices[i].begin() );
-      done += n;
-    }
-    out.commit( done );
-    return done;
-  }
+  std::size_t write( std::string_view bytes ) { return write_into( out, bytes ); }
   // What the link would carry now.
   std::string send( std::size_t most = std::string::npos )
   {

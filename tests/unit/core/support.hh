@@ -6,6 +6,7 @@
 #include "core/recovery.hh"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -41,6 +42,21 @@ inline std::string stream( Position from, std::size_t count, std::uint64_t seed 
     out[i] = static_cast<char>( x >> 56U );
   }
   return out;
+}
+
+// What a local program does: appends as much of `bytes` as is taken; returns how much.
+inline std::size_t write_into( Outflow& outflow, std::string_view bytes )
+{
+  std::array<std::span<std::byte>, 16> slices;
+  const std::size_t filled = outflow.writable( slices );
+  std::size_t done = 0;
+  for ( std::size_t i = 0; i < filled and done < bytes.size(); ++i ) {
+    const std::size_t size = std::min( slices[i].size(), bytes.size() - done );
+    std::ranges::copy( raw( bytes.substr( done, size ) ), slices[i].begin() );
+    done += size;
+  }
+  outflow.commit( done );
+  return done;
 }
 
 class Chance
