@@ -7,11 +7,11 @@ Admission::Admission( const Crypto& crypto, Config config, Slots<TunnelRecord>& 
 {
   slots.for_each( [this]( TunnelRecord& record ) {
     tunnels_[record.id] = &record;
-    by_instance_[record.instance] = record.id;
+    by_owner_[owner( record )] = record.id;
   } );
 }
 
-Admission::Decision Admission::decide( const Hello& hello, const Digest& binding )
+Admission::Decision Admission::decide( const Hello& hello, const Channel& channel, bool place_allowed )
 {
   Decision decision;
   Welcome& welcome = decision.welcome;
@@ -22,68 +22,105 @@ Admission::Decision Admission::decide( const Hello& hello, const Digest& binding
 
   if ( hello.version < protocol_version or hello.version_lowest > protocol_version ) {
     welcome.answer = Answer::refused;
-    return decision;
+    welcome.reason = Refusal::version;
+  } else if ( hello.purpose == Purpose::resume ) {
+    resume( hello, channel, place_allowed, decision );
+  } else {
+    make( hello, channel, decision );
   }
-  if ( hello.purpose == Purpose::resume ) {
-    resume( hello, binding, decision );
-    return decision;
-  }
+  return decision;
+}
 
-  const auto earlier = by_instance_.find( hello.instance );
-  if ( earlier == by_instance_.end() and tunnels_.size() >= config_.tunnels_max ) {
-    welcome.answer = Answer::later;
-    welcome.retry_after = config_.retry_after;
-    return decision;
+void Admission::resume( const Hello& hello, const Channel& channel, bool place_allowed, Decision& decision )
+{
+  Welcome& welcome = decision.welcome;
+  const auto found = tunnels_.find( hello.tunnel );
+  TunnelRecord* const known
+    = found != tunnels_.end() and same( found->second->identity, channel.identity ) ? found->second : nullptr;
+  const Digest secret = known == nullptr ? Digest {} : known->secret;
+  const bool proved = same( hello.proof, prove_hello( crypto_, secret, channel.binding, hello ) );
+  if ( known == nullptr or not proved ) {
+    welcome.answer = Answer::gone;
+    return;
   }
-  if ( earlier != by_instance_.end() ) {
+  // What follows is said only to those who could prove it, so that strangers learn nothing.
+  if ( hello.attempt <= known->attempt ) {
+    welcome.answer = Answer::overtaken;
+    return;
+  }
+  if ( not place_allowed ) {
+    welcome.answer = Answer::refused;
+    welcome.reason = Refusal::place;
+    return;
+  }
+  decision.record = known;
+  known->attempt = hello.attempt;
+  welcome.answer = Answer::resumed;
+  welcome.tunnel = hello.tunnel;
+  welcome.proof = prove_welcome( crypto_, secret, channel.binding, hello, welcome );
+}
+
+void Admission::make( const Hello& hello, const Channel& channel, Decision& decision )
+{
+  Welcome& welcome = decision.welcome;
+  const auto earlier = by_owner_.find( { channel.identity, hello.instance } );
+  if ( earlier == by_owner_.end() ) {
+    if ( has_enough( channel.identity ) ) {
+      welcome.answer = Answer::refused;
+      welcome.reason = Refusal::tunnels;
+      return;
+    }
+    if ( tunnels_.size() >= config_.tunnels_max ) {
+      put_off( welcome );
+      return;
+    }
+  } else {
     const TunnelRecord& known = *tunnels_.at( earlier->second );
     if ( known.run == hello.run and hello.attempt <= known.attempt ) {
       welcome.answer = Answer::overtaken;
-      return decision;
+      return;
     }
     decision.superseded = earlier->second;
     forget( *decision.superseded );
   }
   decision.record = slots_.take();
   if ( decision.record == nullptr ) {
-    welcome.answer = Answer::later;
-    welcome.retry_after = config_.retry_after;
-    return decision;
+    put_off( welcome );
+    return;
   }
   welcome.answer = Answer::made;
   crypto_.random( welcome.tunnel );
   TunnelRecord& record = *decision.record;
+  record.identity = channel.identity;
   record.instance = hello.instance;
   record.run = hello.run;
   record.id = welcome.tunnel;
-  record.secret = make_secret( crypto_, binding, hello, welcome );
+  record.secret = make_secret( crypto_, channel.binding, hello, welcome );
   record.attempt = hello.attempt;
   record.agreed = 1;
   record.used = 1; // last: from now on the slot is not free
   tunnels_[welcome.tunnel] = &record;
-  by_instance_[hello.instance] = welcome.tunnel;
-  return decision;
+  by_owner_[owner( record )] = welcome.tunnel;
 }
 
-void Admission::resume( const Hello& hello, const Digest& binding, Decision& decision )
+bool Admission::has_enough( const Digest& identity ) const
 {
-  Welcome& welcome = decision.welcome;
-  const auto found = tunnels_.find( hello.tunnel );
-  const Digest secret = found == tunnels_.end() ? Digest {} : found->second->secret;
-  const bool proved = same( hello.proof, prove_hello( crypto_, secret, binding, hello ) );
-  if ( found == tunnels_.end() or not proved ) {
-    welcome.answer = Answer::gone;
-    return;
+  if ( identity == Digest {} ) {
+    return false; // a link in the clear
   }
-  if ( hello.attempt <= found->second->attempt ) {
-    welcome.answer = Answer::overtaken; // said only to those who could prove it, so that strangers learn nothing
-    return;
+  std::size_t tunnels = 0;
+  for ( auto at = by_owner_.lower_bound( { identity, Id {} } );
+        at != by_owner_.end() and at->first.first == identity and tunnels < config_.tunnels_per_client;
+        ++at ) {
+    ++tunnels;
   }
-  decision.record = found->second;
-  decision.record->attempt = hello.attempt;
-  welcome.answer = Answer::resumed;
-  welcome.tunnel = hello.tunnel;
-  welcome.proof = prove_welcome( crypto_, secret, binding, hello, welcome );
+  return tunnels >= config_.tunnels_per_client;
+}
+
+void Admission::put_off( Welcome& welcome ) const
+{
+  welcome.answer = Answer::later;
+  welcome.retry_after = config_.retry_after;
 }
 
 void Admission::forget( const Id& tunnel )
@@ -92,7 +129,7 @@ void Admission::forget( const Id& tunnel )
   if ( found == tunnels_.end() ) {
     return;
   }
-  by_instance_.erase( found->second->instance ); // an instance has one tunnel at most
+  by_owner_.erase( owner( *found->second ) );
   found->second->agreed = 0;
   tunnels_.erase( found );
 }

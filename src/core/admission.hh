@@ -7,11 +7,15 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <utility>
 
 namespace holdfast {
 
 // What sproxy knows of its tunnels and how it answers a link that introduces itself. Nothing changes before the
-// claim is proved; unknown, expired and not proved get the same answer, at the same cost.
+// claim is proved; unknown, expired, not proved and another client's get the same answer, at the same cost.
+//
+// A tunnel belongs to the identity that made it: nobody else can resume it, also with its secret, and nobody else
+// ends it by asking for a new one. On links in the clear all have the same identity, which is none.
 //
 // What it knows is in the tunnels' records, which may outlive us. It takes a slot for each tunnel it makes; the
 // caller gives it back when nothing refers to the record any more, which may be later than forget(): so there
@@ -25,6 +29,8 @@ public:
     std::uint32_t window = 0;                                          // our sessions' first receive window
     Duration retry_after {};                                           // what later says
     std::size_t tunnels_max = std::numeric_limits<std::size_t>::max(); // beyond them: later
+    // Of one identity; beyond them: refused. Not for links in the clear, where nobody can be told from another.
+    std::size_t tunnels_per_client = std::numeric_limits<std::size_t>::max();
   };
 
   // Knows the tunnels in the slots that are taken already.
@@ -33,22 +39,30 @@ public:
   struct Decision
   {
     Welcome welcome {};              // to be sent in any case; only made and resumed keep the link
-    std::optional<Id> superseded {}; // the tunnel this instance had before: forgotten already, end it
+    std::optional<Id> superseded {}; // the tunnel this client had before: forgotten already, end it
     TunnelRecord* record = nullptr;  // of the tunnel made or resumed
   };
-  [[nodiscard]] Decision decide( const Hello& hello, const Digest& binding );
+  // `place_allowed`: whether hello.tunnel, if there is one and it is proved to be the client's, may be resumed from
+  // where this link comes from.
+  [[nodiscard]] Decision decide( const Hello& hello, const Channel& channel, bool place_allowed );
 
   void forget( const Id& tunnel ); // unknown from now on, and after a crash as well
   [[nodiscard]] std::size_t tunnels() const { return tunnels_.size(); }
 
 private:
-  void resume( const Hello& hello, const Digest& binding, Decision& decision );
+  using Owner = std::pair<Digest, Id>; // identity and instance: they have one tunnel at most
+  static Owner owner( const TunnelRecord& record ) { return { record.identity, record.instance }; }
+
+  void resume( const Hello& hello, const Channel& channel, bool place_allowed, Decision& decision );
+  void make( const Hello& hello, const Channel& channel, Decision& decision );
+  [[nodiscard]] bool has_enough( const Digest& identity ) const;
+  void put_off( Welcome& welcome ) const;
 
   const Crypto& crypto_;
   Config config_;
   Slots<TunnelRecord>& slots_;
   std::map<Id, TunnelRecord*> tunnels_ {};
-  std::map<Id, Id> by_instance_ {}; // instance to tunnel
+  std::map<Owner, Id> by_owner_ {};
 };
 
 } // namespace holdfast

@@ -24,6 +24,11 @@ bool beat_is_possible( Duration beat )
   return beat >= beat_min and beat <= beat_max;
 }
 
+Refusal refusal( std::uint8_t raw )
+{
+  return raw <= static_cast<std::uint8_t>( Refusal::tunnels ) ? static_cast<Refusal>( raw ) : Refusal::none;
+}
+
 void append( std::vector<std::byte>& to, std::span<const std::byte> bytes )
 {
   to.insert( to.end(), bytes.begin(), bytes.end() );
@@ -81,7 +86,8 @@ std::vector<std::byte> encode( const Welcome& welcome )
   write.number( magic );
   write.number( welcome.version );
   write.number( static_cast<std::uint8_t>( welcome.answer ) );
-  write.number( std::uint16_t { 0 } );
+  write.number( static_cast<std::uint8_t>( welcome.reason ) );
+  write.number( std::uint8_t { 0 } );
   write.number( welcome.capabilities );
   write.number( microseconds( welcome.beat ) );
   write.number( welcome.window );
@@ -136,7 +142,8 @@ std::variant<Welcome, Fault> decode_welcome( std::span<const std::byte> payload 
   }
   welcome.version = read.number<std::uint8_t>();
   const auto answer = read.number<std::uint8_t>();
-  static_cast<void>( read.number<std::uint16_t>() );
+  welcome.reason = refusal( read.number<std::uint8_t>() );
+  static_cast<void>( read.number<std::uint8_t>() );
   welcome.capabilities = read.number<std::uint32_t>();
   welcome.beat = std::chrono::microseconds { read.number<std::uint32_t>() };
   welcome.window = read.number<std::uint32_t>();

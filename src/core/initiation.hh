@@ -16,7 +16,14 @@ namespace holdfast {
 // frame is a welcome with its answer. Payload layouts: docs/PROTOCOL.md, "Initiation".
 
 using Id = std::array<std::byte, 16>;     // of a tunnel, of a client instance
-using Digest = std::array<std::byte, 32>; // HMAC-SHA256, a secret, a nonce, a channel binding
+using Digest = std::array<std::byte, 32>; // HMAC-SHA256, a secret, a nonce, a channel binding, an identity
+
+// What the layer below says about one link; all zero on a link in the clear.
+struct Channel
+{
+  Digest binding {};  // known to the two ends of this very link and to nobody else: a TLS exporter (RFC 9266)
+  Digest identity {}; // of the other end, which has proved to this link that it is: SHA-256 of its public key
+};
 
 inline constexpr std::uint8_t protocol_version = 1;
 
@@ -32,8 +39,17 @@ enum class Answer : std::uint8_t
   resumed = 2,   // the tunnel goes on; positions follow
   gone = 3,      // unknown, expired or not proved: which one is not told. Only this ends a tunnel
   later = 4,     // not now; try again after `retry_after`
-  refused = 5,   // this version or this client is not served
+  refused = 5,   // will not be served like this; Refusal says why
   overtaken = 6, // proved, but a later attempt of the same client was faster: this link is not needed
+};
+
+// With `refused`. In a later version there may be more reasons: one that we do not know is read as none.
+enum class Refusal : std::uint8_t
+{
+  none = 0,
+  version = 1, // of the protocol
+  place = 2,   // proved, but this tunnel may not be resumed from where the link comes from
+  tunnels = 3, // this client has as many tunnels as it may have
 };
 
 struct Hello
@@ -62,6 +78,7 @@ struct Welcome
 
   std::uint8_t version = protocol_version; // the one chosen
   Answer answer = Answer::refused;
+  Refusal reason = Refusal::none;
   std::uint32_t capabilities = 0;
   Duration beat {};
   std::uint32_t window = 0;

@@ -27,6 +27,7 @@ struct alignas( 64 ) TunnelRecord
   Id instance {};             // of the client
   Id id {};
   Digest secret {};
+  Digest identity {}; // acceptor: of the client whose tunnel it is
 };
 
 struct alignas( 64 ) SessionRecord

@@ -50,14 +50,15 @@ std::vector<TunnelRecord*> tunnels_left( std::span<TunnelRecord> tunnels, Survey
 {
   std::vector<TunnelRecord*> left( tunnels.size() );
   std::set<Id> ids;
-  std::set<Id> instances;
+  std::set<std::pair<Digest, Id>> clients; // a client has one tunnel at most
   for ( std::size_t slot = 0; slot < tunnels.size(); ++slot ) {
     TunnelRecord& record = tunnels[slot];
     if ( is_free( record ) ) {
       continue;
     }
     const bool twice
-      = record.agreed != 0 and not( ids.insert( record.id ).second and instances.insert( record.instance ).second );
+      = record.agreed != 0
+        and not( ids.insert( record.id ).second and clients.emplace( record.identity, record.instance ).second );
     if ( makes_sense( record, slot ) and not twice ) {
       left[slot] = &record;
     } else {

@@ -19,8 +19,6 @@ constexpr Duration empty_patience = 60s; // a tunnel without link and sessions i
 constexpr Duration farewell_patience = 1s; // for the last words when we are stopped
 constexpr Duration retry_after = 5s;       // told to clients beyond tunnels_max
 
-constexpr Digest no_binding {}; // links are in the clear: nothing but the two nonces is common to their ends
-
 std::string short_name( const Id& id )
 {
   return fmt::format( "{:02x}{:02x}{:02x}{:02x}",
@@ -67,7 +65,7 @@ struct Sproxy::Client : LinkOwner
   }
 };
 
-Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Log& log )
+Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, MakeWire wire, Log& log )
   : loop_( loop )
   , config_( config )
   , crypto_( crypto )
@@ -85,6 +83,7 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Lo
                 scratch_,
                 log,
                 listen_for( config.bind, config.port ),
+                std::move( wire ),
                 config.pulse,
                 [this]( LinkLeg& link, const Hello& hello ) { answer( link, hello ); } )
 {
@@ -101,7 +100,7 @@ Sproxy::~Sproxy()
 
 void Sproxy::answer( LinkLeg& link, const Hello& hello )
 {
-  const Admission::Decision decision = admission_.decide( hello, no_binding );
+  const Admission::Decision decision = admission_.decide( hello, link.channel(), true );
   const Welcome& welcome = decision.welcome;
   FrameHeader header;
   header.type = FrameType::welcome;

@@ -30,14 +30,14 @@ struct Head
 };
 
 // Another number with each change to what follows.
-constexpr std::uint64_t layout_magic = 0x48464152454e4132; // "HFARENA2"
+constexpr std::uint64_t layout_magic = 0x48464152454e4133; // "HFARENA3"
 constexpr std::uint64_t tunnels_spare = 64;                // taken while their tunnels are being ended
 constexpr std::uint64_t count_max = 1U << 28U;             // of slots or chunks: 4 TiB
 
 template<class Record>
 constexpr bool can_be_left = std::is_trivially_copyable_v<Record>and std::is_standard_layout_v<Record>;
 static_assert( can_be_left<Head> and sizeof( Head ) == 24 );
-static_assert( can_be_left<TunnelRecord> and sizeof( TunnelRecord ) == 128 );
+static_assert( can_be_left<TunnelRecord> and sizeof( TunnelRecord ) == 192 );
 static_assert( can_be_left<SessionRecord> and sizeof( SessionRecord ) == 128 );
 static_assert( can_be_left<Pool::Label> and sizeof( Pool::Label ) == 16 );
 

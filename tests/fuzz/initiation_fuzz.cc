@@ -130,7 +130,7 @@ private:
   {
     const Hello arrived = carried( hello );
     largest_allocation = 0;
-    auto decision = admission_->decide( arrived, binding );
+    auto decision = admission_->decide( arrived, { .binding = binding }, true );
     check( largest_allocation <= allocation_max, "a hello made us ask for much memory" );
     check( decision.welcome.attempt == hello.attempt, "the answer to another attempt" );
     const Answer answer = decision.welcome.answer;
@@ -362,7 +362,7 @@ private:
   void answer_honestly()
   {
     if ( const auto hello = some_hello() ) {
-      const auto decision = admission_.decide( *hello, {} );
+      const auto decision = admission_.decide( *hello, {}, true );
       judge( *hello, decision.welcome );
     }
   }

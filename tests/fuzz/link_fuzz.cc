@@ -158,7 +158,7 @@ private:
     first.beat = beat;
     first.attempt = 1;
     if ( scene_.side == Side::acceptor ) {
-      static_cast<void>( admission_.decide( first, {} ) );
+      static_cast<void>( admission_.decide( first, {}, true ) );
     } else {
       first = claim_.hello( {} );
       Welcome made { .answer = Answer::made, .beat = beat, .attempt = first.attempt };
@@ -210,7 +210,7 @@ private:
       return *fault;
     }
     const auto& hello = std::get<Hello>( decoded );
-    const auto decision = admission_.decide( hello, {} );
+    const auto decision = admission_.decide( hello, {}, true );
     attach_if( decision.welcome.answer == Answer::resumed, hello.window ); // `made` is another tunnel
     return std::nullopt;
   }

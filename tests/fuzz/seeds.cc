@@ -129,7 +129,7 @@ private:
     Hello hello;
     hello.beat = beat;
     hello.attempt = 1;
-    const Welcome made = admission.decide( hello, {} ).welcome;
+    const Welcome made = admission.decide( hello, {}, true ).welcome;
     const Digest secret = make_secret( crypto, {}, hello, made );
     hello.purpose = Purpose::resume;
     hello.tunnel = made.tunnel;

@@ -519,7 +519,7 @@ void Far::frame_arrived( Link& link, const Frame& frame )
 
 void Far::answer( Link& link, const Hello& hello )
 {
-  const auto decision = admission_->decide( hello, in_the_clear );
+  const auto decision = admission_->decide( hello, { .binding = in_the_clear }, true );
   append_frame( link.down.rest, { .type = FrameType::welcome }, encode( decision.welcome ) );
   if ( decision.superseded ) {
     end_client( *decision.superseded, ResetReason::superseded );

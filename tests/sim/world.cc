@@ -404,7 +404,7 @@ void World::stranger()
       continue; // it would overtake the original, which an attacker on the path can: docs/PROTOCOL.md, section 13
     }
     ++tally_.strangers;
-    const auto decision = far_->admission().decide( hello, Digest {} );
+    const auto decision = far_->admission().decide( hello, {}, true );
     if ( decision.record != nullptr or decision.superseded or decision.welcome.proof != Digest {} ) {
       fail( "a stranger got in" );
     }

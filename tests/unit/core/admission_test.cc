@@ -35,6 +35,7 @@ struct World
     id[0] = std::byte { instance };
     return { crypto, { .instance = id, .run = run, .beat = 100ms, .window = 4242 }, clients.emplace_back() };
   }
+  Admission::Decision decide( const Hello& hello ) { return server.decide( hello, { .binding = binding }, true ); }
   // The tunnel is over, and nothing refers to it any more.
   void forget( const Id& tunnel )
   {
@@ -49,7 +50,7 @@ struct World
   Outcome link( Claim& client )
   {
     const Hello hello = client.hello( binding );
-    return client.answered( hello, server.decide( hello, binding ).welcome, binding );
+    return client.answered( hello, decide( hello ).welcome, binding );
   }
 };
 
@@ -61,6 +62,7 @@ void expect_refusal( Answer answer, const Welcome& welcome, const Hello& hello )
   EXPECT_EQ( welcome.tunnel, Id {} );
   EXPECT_EQ( welcome.proof, Digest {} );
   EXPECT_EQ( welcome.retry_after, 0s );
+  EXPECT_EQ( welcome.reason, Refusal::none );
 }
 
 void expect_gone( const Welcome& welcome, const Hello& hello )
@@ -80,7 +82,7 @@ TEST( Admission, ATunnelIsMadeAndResumed )
   EXPECT_EQ( first.beat, 100ms );
   EXPECT_EQ( first.tunnel, Id {} );
   EXPECT_EQ( first.proof, Digest {} );
-  const auto made = world.server.decide( first, world.binding );
+  const auto made = world.decide( first );
   EXPECT_EQ( made.welcome.answer, Answer::made );
   EXPECT_EQ( made.welcome.window, 65536U );
   EXPECT_FALSE( made.superseded );
@@ -92,7 +94,7 @@ TEST( Admission, ATunnelIsMadeAndResumed )
   EXPECT_EQ( second.purpose, Purpose::resume );
   EXPECT_EQ( second.attempt, 2U );
   EXPECT_EQ( second.tunnel, made.welcome.tunnel );
-  const auto resumed = world.server.decide( second, world.binding );
+  const auto resumed = world.decide( second );
   EXPECT_EQ( resumed.welcome.answer, Answer::resumed );
   EXPECT_EQ( resumed.welcome.tunnel, made.welcome.tunnel );
   EXPECT_EQ( client.answered( second, resumed.welcome, world.binding ), Outcome::resumed );
@@ -108,7 +110,7 @@ TEST( Admission, NoncesAndTunnelsAreNeverTheSame )
     Claim client = world.client( i );
     for ( int link = 0; link < 5; ++link ) {
       const Hello hello = client.hello( world.binding );
-      const Welcome welcome = world.server.decide( hello, world.binding ).welcome;
+      const Welcome welcome = world.decide( hello ).welcome;
       EXPECT_TRUE( nonces.insert( hello.nonce ).second );
       EXPECT_TRUE( nonces.insert( welcome.nonce ).second );
       static_cast<void>( client.answered( hello, welcome, world.binding ) );
@@ -129,29 +131,29 @@ TEST( Admission, AWrongProofAnUnknownTunnelAndAnExpiredOneLookTheSame )
 
   Hello forged = good;
   forged.proof[7] ^= std::byte { 1 };
-  expect_gone( world.server.decide( forged, world.binding ).welcome, forged );
+  expect_gone( world.decide( forged ).welcome, forged );
   Hello unproved = good;
   unproved.proof = {};
-  expect_gone( world.server.decide( unproved, world.binding ).welcome, unproved );
+  expect_gone( world.decide( unproved ).welcome, unproved );
   Hello unknown = good;
   unknown.tunnel[0] ^= std::byte { 1 };
-  expect_gone( world.server.decide( unknown, world.binding ).welcome, unknown );
+  expect_gone( world.decide( unknown ).welcome, unknown );
   // Somebody who guesses that an unknown tunnel is checked against a key of zeros.
   unknown.proof = prove_hello( world.crypto, {}, world.binding, unknown );
-  expect_gone( world.server.decide( unknown, world.binding ).welcome, unknown );
+  expect_gone( world.decide( unknown ).welcome, unknown );
   Hello elsewhere = good; // taken from another link
   Digest binding {};
   binding[0] = std::byte { 1 };
-  expect_gone( world.server.decide( elsewhere, binding ).welcome, elsewhere );
+  expect_gone( world.server.decide( elsewhere, { .binding = binding }, true ).welcome, elsewhere );
   Hello raised = good; // the attempt is part of what is proved
   raised.attempt += 100;
-  expect_gone( world.server.decide( raised, world.binding ).welcome, raised );
+  expect_gone( world.decide( raised ).welcome, raised );
 
   // None of it had any effect.
-  EXPECT_EQ( world.server.decide( good, world.binding ).welcome.answer, Answer::resumed );
+  EXPECT_EQ( world.decide( good ).welcome.answer, Answer::resumed );
   world.forget( good.tunnel );
   const Hello expired = client.hello( world.binding );
-  expect_gone( world.server.decide( expired, world.binding ).welcome, expired );
+  expect_gone( world.decide( expired ).welcome, expired );
 }
 
 TEST( Admission, AReplayedHelloIsRefused )
@@ -160,11 +162,11 @@ TEST( Admission, AReplayedHelloIsRefused )
   Claim client = world.client( 1 );
   ASSERT_EQ( world.link( client ), Outcome::made );
   const Hello hello = client.hello( world.binding );
-  EXPECT_EQ( world.server.decide( hello, world.binding ).welcome.answer, Answer::resumed );
-  expect_refusal( Answer::overtaken, world.server.decide( hello, world.binding ).welcome, hello );
+  EXPECT_EQ( world.decide( hello ).welcome.answer, Answer::resumed );
+  expect_refusal( Answer::overtaken, world.decide( hello ).welcome, hello );
   Hello guessed = hello; // only who can prove it learns that there is such a tunnel
   guessed.proof[0] ^= std::byte { 1 };
-  expect_gone( world.server.decide( guessed, world.binding ).welcome, guessed );
+  expect_gone( world.decide( guessed ).welcome, guessed );
   EXPECT_EQ( world.link( client ), Outcome::resumed ) << "and that ended nothing";
 }
 
@@ -175,13 +177,13 @@ TEST( Admission, AnOlderAttemptThanTheOneThatMadeTheTunnelIsRefused )
   static_cast<void>( client.hello( world.binding ) ); // two that never arrived
   static_cast<void>( client.hello( world.binding ) );
   const Hello made = client.hello( world.binding );
-  const auto welcome = world.server.decide( made, world.binding ).welcome;
+  const auto welcome = world.decide( made ).welcome;
   ASSERT_EQ( client.answered( made, welcome, world.binding ), Outcome::made );
   Hello older = client.hello( world.binding );
   older.attempt = 3;
   older.proof
     = prove_hello( world.crypto, make_secret( world.crypto, world.binding, made, welcome ), world.binding, older );
-  expect_refusal( Answer::overtaken, world.server.decide( older, world.binding ).welcome, older );
+  expect_refusal( Answer::overtaken, world.decide( older ).welcome, older );
 }
 
 // -- several links under way -------------------------------------------------------------------------------------
@@ -193,8 +195,8 @@ TEST( Admission, ALaterAttemptMayOvertakeAnEarlierOne )
   ASSERT_EQ( world.link( client ), Outcome::made );
   const Hello second = client.hello( world.binding );
   const Hello third = client.hello( world.binding );
-  const auto to_third = world.server.decide( third, world.binding ).welcome;
-  const auto to_second = world.server.decide( second, world.binding ).welcome;
+  const auto to_third = world.decide( third ).welcome;
+  const auto to_second = world.decide( second ).welcome;
   EXPECT_EQ( to_third.answer, Answer::resumed );
   EXPECT_EQ( to_second.answer, Answer::overtaken );
   EXPECT_EQ( client.answered( third, to_third, world.binding ), Outcome::resumed );
@@ -212,8 +214,8 @@ TEST( Admission, AnAttemptThatWasOvertakenEndsNothing )
   ASSERT_EQ( world.link( client ), Outcome::made );
   const Hello second = client.hello( world.binding );
   const Hello third = client.hello( world.binding );
-  const auto to_third = world.server.decide( third, world.binding ).welcome;
-  const auto to_second = world.server.decide( second, world.binding ).welcome;
+  const auto to_third = world.decide( third ).welcome;
+  const auto to_second = world.decide( second ).welcome;
   EXPECT_EQ( client.answered( second, to_second, world.binding ), Outcome::obsolete );
   ASSERT_TRUE( client.has_tunnel() );
   EXPECT_EQ( client.answered( third, to_third, world.binding ), Outcome::resumed );
@@ -228,8 +230,8 @@ TEST( Admission, ATunnelThatIsReallyGoneIsFoundOut )
   const Hello second = client.hello( world.binding );
   const Hello third = client.hello( world.binding );
   world.forget( second.tunnel );
-  const auto to_second = world.server.decide( second, world.binding ).welcome;
-  const auto to_third = world.server.decide( third, world.binding ).welcome;
+  const auto to_second = world.decide( second ).welcome;
+  const auto to_third = world.decide( third ).welcome;
   EXPECT_EQ( client.answered( second, to_second, world.binding ), Outcome::gone );
   EXPECT_FALSE( client.has_tunnel() );
   EXPECT_EQ( client.answered( third, to_third, world.binding ), Outcome::obsolete ) << "gone is gone once";
@@ -242,9 +244,9 @@ TEST( Admission, WelcomesOfTwoLinksMayArriveInEitherOrder )
   Claim client = world.client( 1 );
   ASSERT_EQ( world.link( client ), Outcome::made );
   const Hello second = client.hello( world.binding );
-  const auto to_second = world.server.decide( second, world.binding ).welcome;
+  const auto to_second = world.decide( second ).welcome;
   const Hello third = client.hello( world.binding );
-  const auto to_third = world.server.decide( third, world.binding ).welcome;
+  const auto to_third = world.decide( third ).welcome;
   EXPECT_EQ( client.answered( third, to_third, world.binding ), Outcome::resumed );
   EXPECT_EQ( client.answered( second, to_second, world.binding ), Outcome::obsolete );
 }
@@ -255,8 +257,8 @@ TEST( Admission, TwoHellosOfOneRunForANewTunnelOvertakeEachOther )
   Claim client = world.client( 1 );
   const Hello first = client.hello( world.binding );
   const Hello second = client.hello( world.binding );
-  const auto to_second = world.server.decide( second, world.binding );
-  const auto to_first = world.server.decide( first, world.binding );
+  const auto to_second = world.decide( second );
+  const auto to_first = world.decide( first );
   EXPECT_EQ( to_second.welcome.answer, Answer::made );
   expect_refusal( Answer::overtaken, to_first.welcome, first );
   EXPECT_FALSE( to_first.superseded );
@@ -273,8 +275,8 @@ TEST( Admission, TheLaterOfTwoNewTunnelsWinsWhateverArrivesFirst )
     Claim client = world.client( 1 );
     const Hello first = client.hello( world.binding );
     const Hello second = client.hello( world.binding );
-    const auto to_first = world.server.decide( first, world.binding );
-    const auto to_second = world.server.decide( second, world.binding );
+    const auto to_first = world.decide( first );
+    const auto to_second = world.decide( second );
     EXPECT_EQ( to_second.superseded, to_first.welcome.tunnel );
     if ( in_order ) {
       EXPECT_EQ( client.answered( first, to_first.welcome, world.binding ), Outcome::made );
@@ -293,7 +295,7 @@ TEST( Admission, AWelcomeThatWasLostLeavesNothingBehind )
   World world;
   Claim client = world.client( 1 );
   const Hello lost = client.hello( world.binding );
-  static_cast<void>( world.server.decide( lost, world.binding ) );
+  static_cast<void>( world.decide( lost ) );
   EXPECT_EQ( world.link( client ), Outcome::made );
   EXPECT_EQ( world.server.tunnels(), 1U );
 }
@@ -308,7 +310,7 @@ TEST( Admission, AClientThatStartedAgainFromNothingEndsItsEarlierTunnel )
   ASSERT_EQ( world.link( before ), Outcome::resumed );
   Claim after = world.client( 1, 1002 );
   const Hello hello = after.hello( world.binding ); // its attempt is 1 again
-  const auto decision = world.server.decide( hello, world.binding );
+  const auto decision = world.decide( hello );
   EXPECT_EQ( decision.welcome.answer, Answer::made );
   EXPECT_TRUE( decision.superseded );
   EXPECT_NE( decision.superseded, decision.welcome.tunnel );
@@ -341,7 +343,7 @@ TEST( Admission, WhoComesWhenAllIsFullIsToldWhenToComeBack )
     ASSERT_EQ( world.link( clients[i] ), Outcome::made );
   }
   const Hello hello = clients[3].hello( world.binding );
-  const auto decision = world.server.decide( hello, world.binding );
+  const auto decision = world.decide( hello );
   EXPECT_EQ( decision.welcome.answer, Answer::later );
   EXPECT_EQ( decision.welcome.retry_after, 5s );
   EXPECT_EQ( decision.welcome.tunnel, Id {} );
@@ -371,7 +373,7 @@ TEST( Admission, ForgettingIsForThatTunnelOnly )
   EXPECT_EQ( world.link( after ), Outcome::resumed );
   Claim third = world.client( 1, 3 );
   const Hello hello = third.hello( world.binding );
-  EXPECT_TRUE( world.server.decide( hello, world.binding ).superseded ) << "it still knows whose tunnel that was";
+  EXPECT_TRUE( world.decide( hello ).superseded ) << "it still knows whose tunnel that was";
 }
 
 TEST( Admission, VersionsThatDoNotMeetAreRefused )
@@ -381,17 +383,131 @@ TEST( Admission, VersionsThatDoNotMeetAreRefused )
   Hello newer = client.hello( world.binding );
   newer.version = 9;
   newer.version_lowest = protocol_version + 1;
-  const auto decision = world.server.decide( newer, world.binding );
+  const auto decision = world.decide( newer );
   EXPECT_EQ( decision.welcome.answer, Answer::refused );
+  EXPECT_EQ( decision.welcome.reason, Refusal::version );
   EXPECT_EQ( client.answered( newer, decision.welcome, world.binding ), Outcome::refused );
   Hello older = newer;
   older.version = 0;
   older.version_lowest = 0;
-  EXPECT_EQ( world.server.decide( older, world.binding ).welcome.answer, Answer::refused );
+  EXPECT_EQ( world.decide( older ).welcome.answer, Answer::refused );
   EXPECT_EQ( world.server.tunnels(), 0U );
   Hello both = newer;
   both.version_lowest = protocol_version;
-  EXPECT_EQ( world.server.decide( both, world.binding ).welcome.answer, Answer::made );
+  EXPECT_EQ( world.decide( both ).welcome.answer, Answer::made );
+}
+
+// -- whose a tunnel is -------------------------------------------------------------------------------------------
+
+Channel channel_of( unsigned char name, unsigned char binding = 0 )
+{
+  Channel channel;
+  channel.identity.fill( std::byte { name } );
+  channel.binding[0] = std::byte { binding };
+  return channel;
+}
+
+TEST( Admission, ATunnelIsResumedByNobodyElseEvenWithItsSecret )
+{
+  World world;
+  Claim owner = world.client( 1 );
+  const Hello first = owner.hello( {} );
+  const auto made = world.server.decide( first, channel_of( 7 ), true );
+  ASSERT_EQ( owner.answered( first, made.welcome, {} ), Outcome::made );
+  const Hello hello = owner.hello( {} ); // the thief has everything but the owner's key
+  for ( const Channel& channel : { channel_of( 8 ), Channel {} } ) {
+    for ( const bool place_allowed : { true, false } ) {
+      expect_gone( world.server.decide( hello, channel, place_allowed ).welcome, hello );
+    }
+  }
+  const auto resumed = world.server.decide( hello, channel_of( 7 ), true );
+  EXPECT_EQ( resumed.welcome.answer, Answer::resumed ) << "it had no effect";
+  EXPECT_EQ( owner.answered( hello, resumed.welcome, {} ), Outcome::resumed );
+}
+
+TEST( Admission, ANewTunnelEndsNobodyElsesAlsoWithTheSameInstance )
+{
+  World world;
+  Claim owner = world.client( 1, 1 );
+  const Hello first = owner.hello( {} );
+  ASSERT_EQ( owner.answered( first, world.server.decide( first, channel_of( 7 ), true ).welcome, {} ),
+             Outcome::made );
+  Claim copied = world.client( 1, 2 );
+  const Hello copy = copied.hello( {} );
+  const auto other = world.server.decide( copy, channel_of( 8 ), true );
+  EXPECT_EQ( other.welcome.answer, Answer::made );
+  EXPECT_FALSE( other.superseded );
+  EXPECT_EQ( world.server.tunnels(), 2U );
+  const Hello again = owner.hello( {} );
+  EXPECT_EQ( world.server.decide( again, channel_of( 7 ), true ).welcome.answer, Answer::resumed );
+
+  // Each still supersedes its own, and after a crash as well: both are found again.
+  const Survey found = survey( Side::acceptor, world.records, {}, {} );
+  EXPECT_EQ( found.tunnels.size(), 2U );
+  EXPECT_EQ( found.broken, 0U );
+  Admission recovered { world.crypto, { .beat = 100ms }, world.slots };
+  Claim anew = world.client( 1, 3 );
+  EXPECT_EQ( recovered.decide( anew.hello( {} ), channel_of( 8 ), true ).superseded, other.welcome.tunnel );
+  EXPECT_EQ( recovered.tunnels(), 2U );
+}
+
+TEST( Admission, WhereATunnelMayNotBeResumedItIsToldToItsOwnerOnly )
+{
+  World world;
+  Claim client = world.client( 1 );
+  const Hello first = client.hello( {} );
+  const auto made = world.server.decide( first, {}, false );
+  ASSERT_EQ( client.answered( first, made.welcome, {} ), Outcome::made ) << "a new tunnel has no place yet";
+  const Hello hello = client.hello( {} );
+  const TunnelRecord before = *made.record;
+  const auto refused = world.server.decide( hello, {}, false );
+  EXPECT_EQ( refused.welcome.answer, Answer::refused );
+  EXPECT_EQ( refused.welcome.reason, Refusal::place );
+  EXPECT_EQ( refused.welcome.proof, Digest {} );
+  EXPECT_EQ( refused.record, nullptr );
+  EXPECT_EQ( made.record->attempt, before.attempt );
+  EXPECT_EQ( made.record->secret, before.secret );
+  EXPECT_EQ( client.answered( hello, refused.welcome, {} ), Outcome::refused );
+  EXPECT_TRUE( client.has_tunnel() );
+  Hello forged = hello;
+  forged.proof[0] ^= std::byte { 1 };
+  expect_gone( world.server.decide( forged, {}, false ).welcome, forged );
+  EXPECT_EQ( world.decide( hello ).welcome.answer, Answer::resumed ) << "the same attempt, from where it may";
+}
+
+TEST( Admission, AClientHasOnlySoManyTunnels )
+{
+  TestCrypto crypto;
+  std::array<TunnelRecord, 16> records {};
+  Slots<TunnelRecord> slots { records };
+  Admission server { crypto, { .beat = 100ms, .tunnels_per_client = 2 }, slots };
+  const auto ask = [&]( unsigned char instance, std::uint64_t run, const Channel& channel ) {
+    Hello hello;
+    hello.instance[0] = std::byte { instance };
+    hello.run = run;
+    hello.attempt = 1;
+    return server.decide( hello, channel, true );
+  };
+  // Identities before and after it in any order are not counted.
+  for ( const auto other : std::to_array<unsigned char>( { 6, 8 } ) ) {
+    ASSERT_EQ( ask( 1, 1, channel_of( other ) ).welcome.answer, Answer::made );
+  }
+  const auto first = ask( 1, 1, channel_of( 7 ) );
+  ASSERT_EQ( first.welcome.answer, Answer::made );
+  ASSERT_EQ( ask( 2, 1, channel_of( 7 ) ).welcome.answer, Answer::made );
+  const auto third = ask( 3, 1, channel_of( 7 ) );
+  EXPECT_EQ( third.welcome.answer, Answer::refused );
+  EXPECT_EQ( third.welcome.reason, Refusal::tunnels );
+  EXPECT_FALSE( third.superseded );
+  EXPECT_EQ( third.record, nullptr );
+  EXPECT_EQ( server.tunnels(), 4U );
+  EXPECT_EQ( ask( 2, 2, channel_of( 7 ) ).welcome.answer, Answer::made ) << "in place of its own";
+  EXPECT_EQ( ask( 3, 1, channel_of( 8 ) ).welcome.answer, Answer::made ) << "another client is not concerned";
+  server.forget( first.welcome.tunnel );
+  EXPECT_EQ( ask( 3, 1, channel_of( 7 ) ).welcome.answer, Answer::made );
+  for ( unsigned char instance = 1; instance <= 4; ++instance ) { // nobody can be told from another
+    EXPECT_EQ( ask( instance, 1, {} ).welcome.answer, Answer::made );
+  }
 }
 
 // -- what a client believes --------------------------------------------------------------------------------------
@@ -402,7 +518,7 @@ TEST( Claim, BelievesNoWelcomeWithoutProof )
   Claim client = world.client( 1 );
   ASSERT_EQ( world.link( client ), Outcome::made );
   const Hello hello = client.hello( world.binding );
-  const Welcome good = world.server.decide( hello, world.binding ).welcome;
+  const Welcome good = world.decide( hello ).welcome;
   Welcome forged = good;
   forged.proof[0] ^= std::byte { 1 };
   EXPECT_EQ( client.answered( hello, forged, world.binding ), Outcome::false_proof );
@@ -428,7 +544,7 @@ TEST( Claim, AnAnswerMustFitTheQuestion )
   resumed.answer = Answer::resumed;
   resumed.attempt = first.attempt;
   EXPECT_EQ( client.answered( first, resumed, world.binding ), Outcome::obsolete );
-  Welcome made = world.server.decide( first, world.binding ).welcome;
+  Welcome made = world.decide( first ).welcome;
   ++made.attempt;
   EXPECT_EQ( client.answered( first, made, world.binding ), Outcome::false_proof );
   EXPECT_FALSE( client.has_tunnel() );
@@ -446,14 +562,14 @@ TEST( Claim, SpeaksOnlyTheVersionsItOffered )
   Claim client = world.client( 1 );
   for ( const std::uint8_t version : std::initializer_list<std::uint8_t> { 0, 2, 255 } ) {
     const Hello hello = client.hello( world.binding );
-    Welcome welcome = world.server.decide( hello, world.binding ).welcome;
+    Welcome welcome = world.decide( hello ).welcome;
     welcome.version = version;
     EXPECT_EQ( client.answered( hello, welcome, world.binding ), Outcome::refused );
     EXPECT_FALSE( client.has_tunnel() );
   }
   ASSERT_EQ( world.link( client ), Outcome::made );
   const Hello hello = client.hello( world.binding );
-  Welcome welcome = world.server.decide( hello, world.binding ).welcome;
+  Welcome welcome = world.decide( hello ).welcome;
   welcome.version = 2;
   EXPECT_EQ( client.answered( hello, welcome, world.binding ), Outcome::refused );
   EXPECT_EQ( world.link( client ), Outcome::resumed );
@@ -480,8 +596,7 @@ TEST( Claim, ATunnelThatIsOverIsNotClaimedAgain )
   ASSERT_EQ( world.link( client ), Outcome::made );
   const Hello resume = client.hello( world.binding );
   client.forget();
-  EXPECT_EQ( client.answered( resume, world.server.decide( resume, world.binding ).welcome, world.binding ),
-             Outcome::obsolete );
+  EXPECT_EQ( client.answered( resume, world.decide( resume ).welcome, world.binding ), Outcome::obsolete );
   EXPECT_EQ( client.hello( world.binding ).purpose, Purpose::new_tunnel );
 }
 
@@ -490,9 +605,9 @@ TEST( Admission, TheHelloThatMadeATunnelEndsNothingWhenItComesAgain )
   World world;
   Claim client = world.client( 1 );
   const Hello hello = client.hello( world.binding );
-  const auto made = world.server.decide( hello, world.binding );
+  const auto made = world.decide( hello );
   ASSERT_EQ( client.answered( hello, made.welcome, world.binding ), Outcome::made );
-  const auto again = world.server.decide( hello, world.binding );
+  const auto again = world.decide( hello );
   expect_refusal( Answer::overtaken, again.welcome, hello );
   EXPECT_FALSE( again.superseded );
   EXPECT_EQ( again.record, nullptr );
@@ -524,7 +639,7 @@ TEST( Claim, WhatIsSaidOfAnEarlierTunnelIsNoNewsOfThisOne )
   ASSERT_EQ( world.link( client ), Outcome::made );
   const Hello slow = client.hello( world.binding ); // on a link where the answer takes long
   world.forget( slow.tunnel );
-  const Welcome gone = world.server.decide( slow, world.binding ).welcome;
+  const Welcome gone = world.decide( slow ).welcome;
   expect_gone( gone, slow );
   ASSERT_EQ( world.link( client ), Outcome::gone );
   ASSERT_EQ( world.link( client ), Outcome::made );
@@ -541,15 +656,15 @@ TEST( Admission, WithoutASlotItIsLaterForAClientThatStartsAgain )
   Admission server { crypto, { .beat = 100ms, .retry_after = 3s }, slots };
   Hello hello;
   hello.attempt = 1;
-  const auto first = server.decide( hello, {} );
+  const auto first = server.decide( hello, {}, true );
   ASSERT_EQ( first.welcome.answer, Answer::made );
   ++hello.run;
-  const auto second = server.decide( hello, {} );
+  const auto second = server.decide( hello, {}, true );
   EXPECT_EQ( second.welcome.answer, Answer::later );
   EXPECT_EQ( second.welcome.retry_after, 3s );
   EXPECT_EQ( second.superseded, first.welcome.tunnel );
   slots.give( first.record );
-  EXPECT_EQ( server.decide( hello, {} ).welcome.answer, Answer::made );
+  EXPECT_EQ( server.decide( hello, {}, true ).welcome.answer, Answer::made );
 }
 
 TEST( Claim, AnAnswerAboutAnEarlierTunnelIsObsolete )

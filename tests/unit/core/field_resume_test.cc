@@ -91,7 +91,7 @@ struct Ends
       return server->tunnel.receive( frame );
     }
     const Hello hello = std::get<Hello>( decode_hello( frame.payload ) );
-    const auto decision = admission.decide( hello, {} );
+    const auto decision = admission.decide( hello, {}, true );
     if ( decision.welcome.answer == Answer::made ) {
       EXPECT_TRUE( not server or server->tunnel.sessions() == 0 ) << "a tunnel in use was ended";
       server = std::make_unique<End>( Side::acceptor, far, limits );

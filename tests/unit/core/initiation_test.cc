@@ -40,6 +40,7 @@ Welcome some_welcome()
 {
   return { .version = 1,
            .answer = Answer::later,
+           .reason = Refusal::place,
            .capabilities = 0x01020304,
            .beat = 1h,
            .window = 0xfedcba98,
@@ -122,6 +123,19 @@ TEST( Initiation, FieldsOutOfRangeAreRefused )
     hello.beat = beat;
     EXPECT_EQ( std::get<Hello>( decode_hello( encode( hello ) ) ).beat, beat );
   }
+}
+
+TEST( Initiation, AReasonOfALaterVersionIsNone )
+{
+  constexpr std::size_t reason_at = 6;
+  auto welcome = encode( some_welcome() );
+  EXPECT_EQ( welcome[reason_at], std::byte { 2 } );
+  for ( const auto raw : std::to_array<unsigned char>( { 4, 255 } ) ) {
+    welcome[reason_at] = std::byte { raw };
+    EXPECT_EQ( std::get<Welcome>( decode_welcome( welcome ) ).reason, Refusal::none );
+  }
+  welcome[reason_at] = std::byte { 3 };
+  EXPECT_EQ( std::get<Welcome>( decode_welcome( welcome ) ).reason, Refusal::tunnels );
 }
 
 TEST( Initiation, DigestsDifferWhereverTheyDiffer )
