@@ -1,6 +1,6 @@
 #include "proxy/cproxy.hh"
+#include "identity/instance.hh"
 #include "program.hh"
-#include "proxy/instance.hh"
 #include "proxy/openssl_crypto.hh"
 #include "proxy/relay.hh"
 #include "proxy_options.hh"
@@ -31,7 +31,7 @@ int run( int argc, char** argv )
   config.sproxy = far;
   config.instance
     = client_instance( crypto,
-                       state_directory( options.state_folder ),
+                       StateDirectory { state_directory( options.state_folder ) },
                        fmt::format( "{} {} {} {}", options.bind, options.port, options.host, options.far_port ) );
   Cproxy cproxy { loop, config, crypto, *log };
   program::run( loop, signals, cproxy );
