@@ -52,7 +52,7 @@ void make_directories( const std::string& path, uid_t owner )
 
 } // namespace
 
-std::string state_directory( const std::string& given )
+std::string state_directory( const std::string& given, bool home_is_ours )
 {
   if ( not given.empty() ) {
     return given;
@@ -60,7 +60,7 @@ std::string state_directory( const std::string& given )
   if ( const auto xdg = environment( "XDG_STATE_HOME" ); not xdg.empty() ) {
     return xdg + "/holdfast";
   }
-  if ( const auto home = environment( "HOME" ); not home.empty() ) {
+  if ( const auto home = environment( "HOME" ); home_is_ours and not home.empty() ) {
     return home + "/.local/state/holdfast";
   }
   return "/var/lib/holdfast";

@@ -7,8 +7,8 @@
 namespace holdfast {
 
 // Where a program keeps what must outlive it: `given` if not empty, else $XDG_STATE_HOME/holdfast, else
-// $HOME/.local/state/holdfast (XDG Base Directory Specification), else /var/lib/holdfast.
-[[nodiscard]] std::string state_directory( const std::string& given );
+// $HOME/.local/state/holdfast (XDG Base Directory Specification) if that home is ours, else /var/lib/holdfast.
+[[nodiscard]] std::string state_directory( const std::string& given, bool home_is_ours = true );
 
 // The directory with our keys and the hosts we know. Made if it is not there, readable by its owner only (0700). It
 // must belong to `owner` or to root, and nobody else may write to it. It may be a symbolic link to such a
