@@ -29,9 +29,9 @@ struct Security
 // Where a tunnel may be resumed from.
 enum class Roam
 {
-  any,    // from everywhere
-  subnet, // from the network that its link came from before
-  never,  // from the address that its link came from before
+  anywhere, // "any"
+  subnet,   // from the network that its link came from before
+  nowhere,  // "never": only from the address that its link came from before
 };
 
 // What all tunnels of one client (one key) may have together; with --insecure there are no clients, and no limits
@@ -77,7 +77,7 @@ struct SproxyConfig : ProxyConfig
   bool single = false; // any brand-new session closes the one before
   std::optional<std::string>
     authorized_clients {};            // --authorized-clients: the file; without it, anyone is admitted
-  Roam roam = Roam::any;              // --roam
+  Roam roam = Roam::anywhere;         // --roam
   std::optional<Duration> age_max {}; // --max-age: a tunnel older than this is ended
   ClientLimits client_limits {};
 };
