@@ -83,28 +83,29 @@ bool drop_capabilities()
 
 } // namespace
 
-void become( std::string_view name )
+void become( std::string_view user )
 {
-  const User user = find_user( name );
-  if ( user.id == 0 ) {
+  const User found = find_user( user );
+  if ( found.id == 0 ) {
     throw StartupError(
-      fmt::format( "cannot become user '{}': that is root, choose a user with fewer rights", user.name ) );
+      fmt::format( "cannot become user '{}': that is root, choose a user with fewer rights", found.name ) );
   }
   if ( ::geteuid() != 0 ) {
     throw StartupError(
-      fmt::format( "cannot become user '{}': only root can, and we are user number {}", user.name, ::geteuid() ) );
+      fmt::format( "cannot become user '{}': only root can, and we are user number {}", found.name, ::geteuid() ) );
   }
-  const std::string what = fmt::format( "cannot become user '{}'", user.name );
+  const std::string what = fmt::format( "cannot become user '{}'", found.name );
   empty_bounding_set(); // while we may
   // Groups before the user, who may no longer change them.
-  if ( ::initgroups( user.name.c_str(), user.group ) != 0 or ::setresgid( user.group, user.group, user.group ) != 0
-       or ::setresuid( user.id, user.id, user.id ) != 0 ) {
+  if ( ::initgroups( found.name.c_str(), found.group ) != 0
+       or ::setresgid( found.group, found.group, found.group ) != 0
+       or ::setresuid( found.id, found.id, found.id ) != 0 ) {
     fail( what );
   }
   if ( not drop_capabilities() ) {
     fail( what + ": cannot drop capabilities" );
   }
-  if ( not is_for_good( user ) ) {
+  if ( not is_for_good( found ) ) {
     throw StartupError( what + ": the system would let us become root again" );
   }
 }
