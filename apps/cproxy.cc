@@ -1,9 +1,11 @@
 #include "proxy/cproxy.hh"
 #include "identity/instance.hh"
 #include "program.hh"
+#include "proxy/host_trust.hh"
 #include "proxy/openssl_crypto.hh"
 #include "proxy/relay.hh"
 #include "proxy_options.hh"
+#include "security_options.hh"
 
 namespace holdfast {
 namespace {
@@ -15,25 +17,41 @@ int run( int argc, char** argv )
     return *status;
   }
 
+  CproxyConfig config;
+  program::apply( options, config );
+  if ( options.security.print_key ) {
+    return program::print_key( config.security, client_key_file );
+  }
   program::raise_descriptor_limit();
   const auto log = make_log( "cproxy", options.log_level );
-  const HostPort far { options.host, static_cast<std::uint16_t>( options.far_port ) };
   Loop loop;
   const Signals signals { loop };
   if ( options.raw ) {
-    Relay relay { loop, { options.bind, static_cast<std::uint16_t>( options.port ), far }, *log };
+    Relay relay { loop, { config.bind, config.port, config.sproxy }, *log };
     program::run( loop, signals, relay );
     return 0;
   }
   const OpensslCrypto crypto;
-  CproxyConfig config;
-  program::apply( options, config );
-  config.sproxy = far;
-  config.instance
-    = client_instance( crypto,
-                       StateDirectory { state_directory( options.state_folder ) },
-                       fmt::format( "{} {} {} {}", options.bind, options.port, options.host, options.far_port ) );
-  Cproxy cproxy { loop, config, crypto, *log };
+  const StateDirectory state = program::open_state_directory( config.security );
+  config.instance = client_instance(
+    crypto, state, fmt::format( "{} {} {} {}", options.bind, options.port, options.host, options.far_port ) );
+  const auto key = program::own_key( config.security, client_key_file );
+  const KnownHosts known { state };
+  HostTrust trust { config.sproxy, config.fingerprints, known, *log };
+  const bool has_ca = config.security.certificates.has_value();
+  const auto tls = program::make_tls(
+    TlsContext::Role::client, config.security, key, config.sproxy.host, [&]( const Digest& sproxy ) {
+      return has_ca ? std::nullopt : trust.objection( sproxy );
+    } );
+  const auto trusted = [&]( const Digest& sproxy ) {
+    if ( key and not has_ca ) {
+      trust.met( sproxy );
+    }
+  };
+  if ( tls ) {
+    tls->ask_for( config.sproxy.host );
+  }
+  Cproxy cproxy { loop, config, crypto, program::make_wires( tls.get() ), trusted, *log };
   program::run( loop, signals, cproxy );
   return 0;
 }

@@ -1,18 +1,21 @@
 #pragma once
 
+#include "identity/fingerprint.hh"
 #include "net/loop.hh"
 #include "net/signals.hh"
 #include "program.hh"
 #include "proxy/config.hh"
+#include "quantities.hh"
+#include "security_options.hh"
 
 #include <CLI/CLI.hpp>
 
 #include <sys/resource.h>
 
 #include <cmath>
-#include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 // The options of cproxy and sproxy, as a person writes them, and what becomes of them.
 namespace holdfast::program {
@@ -30,70 +33,49 @@ struct ProxyOptions
   double keep_ms = 24.0 * 3600 * 1000;
   std::uint64_t max_sessions = 10000;
   std::string log_level = "info";
+  SecurityOptions security {};
 };
 
 struct CproxyOptions : ProxyOptions
 {
   std::string host {}; // where sproxy is
   unsigned far_port = 0;
-  std::string state_folder {};
+  std::vector<std::string> fingerprints {};
 };
 
 struct SproxyOptions : ProxyOptions
 {
   HostPort target {};
   bool single = false;
+  std::string authorized_clients {};
+  std::string roam = "any";
+  std::optional<double> age_max_ms {};
+  std::uint64_t client_tunnels = 64;
+  std::optional<std::uint64_t> client_sessions {};
+  std::optional<std::uint64_t> client_memory {};
 };
-
-// How a person writes a quantity, and what we make of it: a plain number.
-struct Unit
-{
-  CLI::Validator transform;
-  std::string example; // "a duration such as 100ms"
-};
-
-// "100ms", "2s", "1.5h": to milliseconds.
-inline Unit duration()
-{
-  const std::map<std::string, double> units { { "us", 1e-3 }, { "ms", 1 },    { "s", 1e3 },   { "min", 6e4 },
-                                              { "m", 6e4 },   { "h", 3.6e6 }, { "d", 8.64e7 } };
-  return { CLI::AsNumberWithUnit( units, CLI::AsNumberWithUnit::UNIT_REQUIRED ),
-           "a duration with a unit, such as 100ms, 2s or 24h" };
-}
-
-// "64MiB", "16k", "1000000": to bytes. All prefixes are powers of 1024.
-inline Unit size()
-{
-  return { CLI::AsSizeValue( false ), "a size, such as 64MiB or 500k" };
-}
-
-inline Unit plain()
-{
-  return { CLI::Validator {}, "a number" };
-}
-
-// A quantity between two bounds, which are told in `words`.
-inline CLI::Validator between( double low, double high, std::string words, Unit unit = plain() )
-{
-  const auto check = [low, high, words = std::move( words ), unit = std::move( unit )]( std::string& text ) {
-    const std::string written = text;
-    double value = 0;
-    try {
-      if ( not unit.transform( text ).empty() or not CLI::detail::lexical_cast( text, value ) ) {
-        return "'" + written + "' is not " + unit.example;
-      }
-    } catch ( const CLI::ValidationError& ) { // how CLI11's units refuse
-      return "'" + written + "' is not " + unit.example;
-    }
-    return value >= low and value <= high ? std::string {} : "'" + written + "' is not between " + words;
-  };
-  return CLI::Validator { check, "" };
-}
 
 inline std::string is_address_to_bind( const std::string& text )
 {
   const bool good = text == "*" or literal_address( text, 0 ).has_value();
   return good ? std::string {} : "'" + text + "' is not an IPv4 or IPv6 address, nor *";
+}
+
+inline std::string is_fingerprint( const std::string& text )
+{
+  return parse_fingerprint( text )
+           ? std::string {}
+           : "'" + text + "' is not SHA256: and 43 characters of base64, as --print-key shows it";
+}
+
+// Nothing if there is nothing to say; else says what is wrong with the options.
+inline std::optional<int> wrong( const char* name, const std::string& what )
+{
+  if ( what.empty() ) {
+    return std::nullopt;
+  }
+  say( name, "{} (see {} --help)", what, name );
+  return status_usage;
 }
 
 inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
@@ -105,24 +87,30 @@ inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
   app.add_flag( "--raw", options.raw, "Relay bytes as they are, without the protocol: nothing survives a move" );
   app.add_option( "--heartbeat", options.heartbeat_ms, "Say that we are here this often (default 100ms)" )
     ->transform( between( 1, 3.6e6, "1ms and 1h", duration() ) )
-    ->type_name( "DURATION" );
+    ->type_name( "DURATION" )
+    ->group( "Links" );
   app.add_option( "--misses", options.misses, "Heartbeats of the other side to miss before a link is suspected" )
     ->check( between( 1, 1000, "1 and 1000" ) )
     ->type_name( "N" )
-    ->capture_default_str();
+    ->capture_default_str()
+    ->group( "Links" );
   app.add_option( "--window", options.window, "Most bytes under way per session and direction (default 16MiB)" )
     ->transform( between( 16384, 1U << 30U, "16KiB and 1GiB", size() ) )
-    ->type_name( "SIZE" );
+    ->type_name( "SIZE" )
+    ->group( "Limits" );
   app.add_option( "--memory", options.memory, "Most bytes retained for all sessions together (default 256MiB)" )
     ->transform( between( 1048576, 1099511627776, "1MiB and 1TiB", size() ) )
-    ->type_name( "SIZE" );
+    ->type_name( "SIZE" )
+    ->group( "Limits" );
   app.add_option( "--keep", options.keep_ms, "Keep sessions for so long without any link (default 24h)" )
     ->transform( between( 0, 365 * 8.64e7, "0s and 365d", duration() ) )
-    ->type_name( "DURATION" );
+    ->type_name( "DURATION" )
+    ->group( "Limits" );
   app.add_option( "--max-sessions", options.max_sessions, "Most sessions at the same time" )
     ->check( between( 1, 1000000, "1 and 1000000" ) )
     ->type_name( "N" )
-    ->capture_default_str();
+    ->capture_default_str()
+    ->group( "Limits" );
   app.add_option( "--log-level", options.log_level, "trace, debug, info, warn, error or off" )
     ->check( CLI::IsMember( { "trace", "debug", "info", "warn", "error", "off" } ).description( "" ) )
     ->type_name( "LEVEL" )
@@ -149,13 +137,65 @@ inline std::optional<int> parse_cproxy( int argc, const char* const* argv, Cprox
     ->check( between( 1, 65535, "1 and 65535" ) )
     ->type_name( "PORT" );
   add_proxy_options( app, options );
+  add_security_options(
+    app, options.security, "Print the fingerprint of our key, for sproxy's --authorized-clients, and exit" );
   app
-    .add_option(
-      "--state-dir", options.state_folder, "Where to keep who we are (default $XDG_STATE_HOME/holdfast)" )
-    ->type_name( "DIR" );
+    .add_option( "--fingerprint",
+                 options.fingerprints,
+                 "sproxy's key, as sproxy --print-key shows it; may be given several times (default: the key "
+                 "that it had when we first met)" )
+    ->allow_extra_args( false )
+    ->check( CLI::Validator { is_fingerprint, "" } )
+    ->type_name( "SHA256:KEY" )
+    ->group( "Security" );
   app.footer( "Example: cproxy 2323 server.example.org 5000, then telnet localhost 2323.\n"
               "Exit status: 0 stopped by SIGINT or SIGTERM, 1 trouble (said in one line), 2 wrong options." );
-  return parse( app, argc, argv );
+  if ( const auto status = parse( app, argc, argv ) ) {
+    return *status;
+  }
+  if ( not options.fingerprints.empty() and not options.security.ca.empty() ) {
+    return wrong( "cproxy", "--fingerprint and --ca exclude each other: a CA may sign many keys, one is pinned" );
+  }
+  return wrong(
+    "cproxy", contradiction( options.security, options.raw, options.fingerprints.empty() ? "" : "--fingerprint" ) );
+}
+
+// Who may come, from where, and what one client may have.
+inline void add_client_options( CLI::App& app, SproxyOptions& options )
+{
+  add_path( app,
+            "--authorized-clients",
+            options.authorized_clients,
+            "Admit only clients with these keys, one a line; read again when it changes (default: anyone)" );
+  app
+    .add_option(
+      "--roam", options.roam, "Where a tunnel may go on from: any address, its subnet, or never another one" )
+    ->check( CLI::IsMember( { "any", "subnet", "never" } ).description( "" ) )
+    ->type_name( "HOW" )
+    ->capture_default_str()
+    ->group( "Security" );
+  app.add_option( "--max-age", options.age_max_ms, "End a tunnel this long after it was made (default: never)" )
+    ->transform( between( 1e3, 365 * 8.64e7, "1s and 365d", duration() ) )
+    ->type_name( "DURATION" )
+    ->group( "Limits" );
+  app.add_option( "--client-tunnels", options.client_tunnels, "Most tunnels of one client (one key)" )
+    ->check( between( 1, 1000000, "1 and 1000000" ) )
+    ->type_name( "N" )
+    ->capture_default_str()
+    ->group( "Limits" );
+  app
+    .add_option( "--client-sessions",
+                 options.client_sessions,
+                 "Most sessions of one client (default: half of --max-sessions)" )
+    ->check( between( 1, 1000000, "1 and 1000000" ) )
+    ->type_name( "N" )
+    ->group( "Limits" );
+  app
+    .add_option(
+      "--client-memory", options.client_memory, "Most bytes retained for one client (default: half of --memory)" )
+    ->transform( between( 524288, 1099511627776, "512KiB and 1TiB", size() ) )
+    ->type_name( "SIZE" )
+    ->group( "Limits" );
 }
 
 inline std::optional<int> parse_sproxy( int argc, const char* const* argv, SproxyOptions& options )
@@ -174,6 +214,9 @@ inline std::optional<int> parse_sproxy( int argc, const char* const* argv, Sprox
   app.add_option( "--target", target, "Connect sessions to this" )->type_name( "HOST:PORT" )->capture_default_str();
   app.add_flag( "--single", options.single, "One session at a time: a new one closes the one before" );
   add_proxy_options( app, options );
+  add_security_options(
+    app, options.security, "Print the fingerprint of our key, for cproxy's --fingerprint, and exit" );
+  add_client_options( app, options );
   app.footer( "Example: sproxy 5000 --target 127.0.0.1:22\n"
               "Exit status: 0 stopped by SIGINT or SIGTERM, 1 trouble (said in one line), 2 wrong options." );
   if ( const auto status = parse( app, argc, argv ) ) {
@@ -181,17 +224,22 @@ inline std::optional<int> parse_sproxy( int argc, const char* const* argv, Sprox
   }
   const auto address = parse_host_port( target );
   if ( not address ) {
-    say(
-      "sproxy", "--target: '{}' is not HOST:PORT, such as 127.0.0.1:23 or [::1]:23 (see sproxy --help)", target );
-    return status_usage;
+    return wrong( "sproxy", "--target: '" + target + "' is not HOST:PORT, such as 127.0.0.1:23 or [::1]:23" );
   }
   options.target = *address;
-  return std::nullopt;
+  return wrong( "sproxy",
+                contradiction( options.security,
+                               options.raw,
+                               options.authorized_clients.empty() ? "" : "--authorized-clients" ) );
+}
+
+inline Duration from_ms( double ms )
+{
+  return Duration { std::llround( ms * 1e6 ) };
 }
 
 inline void apply( const ProxyOptions& options, ProxyConfig& config )
 {
-  const auto from_ms = []( double ms ) { return Duration { std::llround( ms * 1e6 ) }; };
   config.bind = options.bind;
   config.port = static_cast<std::uint16_t>( options.port );
   config.pulse = { .beat = from_ms( options.heartbeat_ms ), .misses = options.misses };
@@ -199,6 +247,35 @@ inline void apply( const ProxyOptions& options, ProxyConfig& config )
   config.memory = { .sessions = options.max_sessions, .memory = options.memory };
   config.keep = from_ms( options.keep_ms );
   config.pulse.patience = std::min( config.pulse.patience, config.keep );
+  apply( options.security, config.security );
+}
+
+inline void apply( const CproxyOptions& options, CproxyConfig& config )
+{
+  apply( static_cast<const ProxyOptions&>( options ), config );
+  config.sproxy = { options.host, static_cast<std::uint16_t>( options.far_port ) };
+  for ( const std::string& text : options.fingerprints ) {
+    config.fingerprints.push_back( parse_fingerprint( text ).value() ); // checked when it was read
+  }
+}
+
+inline void apply( const SproxyOptions& options, SproxyConfig& config )
+{
+  apply( static_cast<const ProxyOptions&>( options ), config );
+  config.target = options.target;
+  config.single = options.single;
+  if ( not options.authorized_clients.empty() ) {
+    config.authorized_clients = options.authorized_clients;
+  }
+  config.roam = options.roam == "never" ? Roam::nowhere : options.roam == "subnet" ? Roam::subnet : Roam::anywhere;
+  if ( options.age_max_ms ) {
+    config.age_max = from_ms( *options.age_max_ms );
+  }
+  config.client_limits = {
+    .tunnels = options.client_tunnels,
+    .sessions = options.client_sessions.value_or( std::max<std::uint64_t>( options.max_sessions / 2, 1 ) ),
+    .memory = options.client_memory.value_or( options.memory / 2 ),
+  };
 }
 
 // Each session needs a descriptor: take as many as we may have.

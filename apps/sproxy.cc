@@ -1,11 +1,53 @@
 #include "proxy/sproxy.hh"
+#include "identity/authorized_clients.hh"
+#include "identity/file_watch.hh"
+#include "identity/fingerprint.hh"
 #include "program.hh"
 #include "proxy/openssl_crypto.hh"
 #include "proxy/relay.hh"
 #include "proxy_options.hh"
+#include "security_options.hh"
 
 namespace holdfast {
 namespace {
+
+void say_who_may_come( const SproxyConfig& config,
+                       const std::optional<PrivateKey>& key,
+                       const std::optional<AuthorizedClients>& clients,
+                       Log& log )
+{
+  if ( not key ) {
+    log.warn( "links are in the clear (--insecure): whoever is on the way reads everything, and may be anybody" );
+    return;
+  }
+  log.info( "our key is {}", fingerprint( key->digest() ) );
+  if ( clients ) {
+    log.info( "admitting the {} keys in {}", clients->size(), clients->path() );
+  } else if ( config.security.certificates ) {
+    log.info( "admitting whoever has a certificate of the CA in {}", config.security.certificates->ca );
+  } else {
+    log.info( "anyone may come, and use {}:{} (--authorized-clients admits only whom you know)",
+              config.target.host,
+              config.target.port );
+  }
+}
+
+// The list of clients was changed.
+void read_again( AuthorizedClients& clients, Sproxy& sproxy, Log& log )
+{
+  const auto change = clients.reload();
+  if ( not change.problem.empty() ) {
+    log.warn( "{}; the list from before stays in force", change.problem );
+    return;
+  }
+  for ( const Digest& client : change.added ) {
+    log.info( "admitting {} from now on", fingerprint( client ) );
+  }
+  for ( const Digest& client : change.removed ) {
+    log.info( "not admitting {} any more", fingerprint( client ) );
+  }
+  sproxy.revoke( change.removed );
+}
 
 int run( int argc, char** argv )
 {
@@ -14,21 +56,36 @@ int run( int argc, char** argv )
     return *status;
   }
 
+  SproxyConfig config;
+  program::apply( options, config );
+  if ( options.security.print_key ) {
+    return program::print_key( config.security, host_key_file );
+  }
   program::raise_descriptor_limit();
   const auto log = make_log( "sproxy", options.log_level );
   Loop loop;
   const Signals signals { loop };
   if ( options.raw ) {
-    Relay relay { loop, { options.bind, static_cast<std::uint16_t>( options.port ), options.target }, *log };
+    Relay relay { loop, { config.bind, config.port, config.target }, *log };
     program::run( loop, signals, relay );
     return 0;
   }
   const OpensslCrypto crypto;
-  SproxyConfig config;
-  program::apply( options, config );
-  config.target = options.target;
-  config.single = options.single;
-  Sproxy sproxy { loop, config, crypto, *log };
+  const auto key = program::own_key( config.security, host_key_file );
+  auto clients = program::open_authorized_clients( config );
+  const auto tls = program::make_tls(
+    TlsContext::Role::server, config.security, key, {}, [&]( const Digest& client ) -> std::optional<std::string> {
+      if ( not clients or clients->admits( client ) ) {
+        return std::nullopt;
+      }
+      return fmt::format( "its key {} is not in {}", fingerprint( client ), clients->path() );
+    } );
+  Sproxy sproxy { loop, config, crypto, program::make_wires( tls.get() ), *log };
+  std::optional<FileWatch> watch;
+  if ( clients ) {
+    watch.emplace( loop, clients->path(), [&] { read_again( *clients, sproxy, *log ); } );
+  }
+  say_who_may_come( config, key, clients, *log );
   program::run( loop, signals, sproxy );
   return 0;
 }

@@ -86,9 +86,11 @@ StateDirectory::StateDirectory( std::string path, uid_t owner ) : path_( std::mo
                    owner_ ) );
   }
   if ( ( status.st_mode & 0022U ) != 0 ) {
-    throw StartupError( fmt::format( "others may write to the state directory {0} (mode {1:04o}): chmod 700 {0}",
-                                     path_,
-                                     status.st_mode & 07777U ) );
+    throw StartupError(
+      fmt::format( "others may write to the state directory {0} (mode {1:04o}): chmod 700 {0}, or choose "
+                   "another --state-dir",
+                   path_,
+                   status.st_mode & 07777U ) );
   }
 }
 
