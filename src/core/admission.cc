@@ -37,9 +37,10 @@ void Admission::resume( const Hello& hello, const Channel& channel, bool place_a
   const auto found = tunnels_.find( hello.tunnel );
   TunnelRecord* const known
     = found != tunnels_.end() and same( found->second->identity, channel.identity ) ? found->second : nullptr;
-  const Digest secret = known == nullptr ? Digest {} : known->secret;
-  const bool proved = same( hello.proof, prove_hello( crypto_, secret, channel.binding, hello ) );
-  if ( known == nullptr or not proved ) {
+  const SecretsRecord nobodys {};
+  const SecretsRecord& secrets = known == nullptr ? nobodys : known->secrets;
+  const Digest* const proved = proved_by( crypto_, secrets, channel.binding, hello );
+  if ( known == nullptr or proved == nullptr ) {
     welcome.answer = Answer::gone;
     return;
   }
@@ -54,10 +55,12 @@ void Admission::resume( const Hello& hello, const Channel& channel, bool place_a
     return;
   }
   decision.record = known;
-  known->attempt = hello.attempt;
+  known->attempt = hello.attempt; // first: if we die here, this hello is good for nothing any more
+  keep_order();
   welcome.answer = Answer::resumed;
   welcome.tunnel = hello.tunnel;
-  welcome.proof = prove_welcome( crypto_, secret, channel.binding, hello, welcome );
+  welcome.proof = prove_welcome( crypto_, *proved, channel.binding, hello, welcome );
+  rotate( crypto_, known->secrets, *proved, channel.binding, hello, welcome );
 }
 
 void Admission::make( const Hello& hello, const Channel& channel, Decision& decision )
@@ -95,9 +98,10 @@ void Admission::make( const Hello& hello, const Channel& channel, Decision& deci
   record.instance = hello.instance;
   record.run = hello.run;
   record.id = welcome.tunnel;
-  record.secret = make_secret( crypto_, channel.binding, hello, welcome );
+  start( record.secrets, make_secret( crypto_, channel.binding, hello, welcome ) );
   record.attempt = hello.attempt;
   record.agreed = 1;
+  keep_order();
   record.used = 1; // last: from now on the slot is not free
   tunnels_[welcome.tunnel] = &record;
   by_owner_[owner( record )] = welcome.tunnel;
@@ -131,6 +135,8 @@ void Admission::forget( const Id& tunnel )
   }
   by_owner_.erase( owner( *found->second ) );
   found->second->agreed = 0;
+  keep_order(); // nobody takes zeros for a secret
+  wipe( found->second->secrets );
   tunnels_.erase( found );
 }
 

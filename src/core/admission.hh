@@ -46,6 +46,15 @@ public:
   // where this link comes from.
   [[nodiscard]] Decision decide( const Hello& hello, const Channel& channel, bool place_allowed );
 
+  // A frame came, on the link that carries this tunnel now, of a kind that cproxy sends only when it has been
+  // welcomed there: so it has the secret of that welcome. Cheap; call it with each.
+  static void confirm( TunnelRecord& record )
+  {
+    if ( record.secrets.has_before != 0 ) {
+      settle( record.secrets );
+    }
+  }
+
   void forget( const Id& tunnel ); // unknown from now on, and after a crash as well
   [[nodiscard]] std::size_t tunnels() const { return tunnels_.size(); }
 

@@ -24,7 +24,7 @@ Hello Claim::hello( const Digest& binding )
   if ( has_tunnel() ) {
     hello.purpose = Purpose::resume;
     hello.tunnel = record_.id;
-    hello.proof = prove_hello( crypto_, record_.secret, binding, hello );
+    prove( crypto_, record_.secrets, binding, hello );
   }
   return hello;
 }
@@ -37,35 +37,11 @@ Claim::Outcome Claim::answered( const Hello& hello, const Welcome& welcome, cons
     return Outcome::refused;
   }
   switch ( welcome.answer ) {
-    case Answer::made:
-      if ( hello.purpose != Purpose::new_tunnel or welcome.attempt != hello.attempt ) {
-        return Outcome::false_proof;
-      }
-      if ( has_tunnel() and hello.attempt < record_.attempt ) {
-        return Outcome::obsolete; // two links asked for a new tunnel; the later one has it, and sproxy ended this
-                                  // one
-      }
-      record_.agreed = 0; // not while the three change
-      record_.id = welcome.tunnel;
-      record_.secret = make_secret( crypto_, binding, hello, welcome );
-      record_.attempt = hello.attempt;
-      record_.agreed = 1;
-      return Outcome::made;
-    case Answer::resumed:
-      if ( not about_this_tunnel ) {
-        return Outcome::obsolete;
-      }
-      if ( welcome.attempt != hello.attempt
-           or not same( welcome.proof, prove_welcome( crypto_, record_.secret, binding, hello, welcome ) ) ) {
-        return Outcome::false_proof;
-      }
-      if ( hello.attempt < record_.attempt ) {
-        return Outcome::obsolete;
-      }
-      record_.attempt = hello.attempt;
-      return Outcome::resumed;
+    case Answer::made: return made( hello, welcome, binding );
+    case Answer::resumed: return about_this_tunnel ? resumed( hello, welcome, binding ) : Outcome::obsolete;
     case Answer::gone:
-      if ( not about_this_tunnel ) {
+      // A hello that was said before the secrets changed may come when sproxy has forgotten those it was made with.
+      if ( not about_this_tunnel or not made_with( crypto_, record_.secrets, binding, hello ) ) {
         return Outcome::obsolete;
       }
       forget();
@@ -75,6 +51,45 @@ Claim::Outcome Claim::answered( const Hello& hello, const Welcome& welcome, cons
     case Answer::refused: return Outcome::refused;
   }
   return Outcome::false_proof;
+}
+
+Claim::Outcome Claim::made( const Hello& hello, const Welcome& welcome, const Digest& binding )
+{
+  if ( hello.purpose != Purpose::new_tunnel or welcome.attempt != hello.attempt ) {
+    return Outcome::false_proof;
+  }
+  if ( has_tunnel() and hello.attempt < record_.attempt ) {
+    return Outcome::obsolete; // two links asked for a new tunnel; the later one has it, and sproxy ended this one
+  }
+  record_.agreed = 0; // not while the three change
+  keep_order();
+  record_.id = welcome.tunnel;
+  start( record_.secrets, make_secret( crypto_, binding, hello, welcome ) );
+  record_.attempt = hello.attempt;
+  keep_order();
+  record_.agreed = 1;
+  return Outcome::made;
+}
+
+Claim::Outcome Claim::resumed( const Hello& hello, const Welcome& welcome, const Digest& binding )
+{
+  if ( hello.attempt < record_.attempt ) {
+    return Outcome::obsolete; // whatever it proves, it proves it with a secret that may be forgotten by now
+  }
+  const Digest* const proved = proved_by( crypto_, record_.secrets, binding, hello, welcome );
+  if ( proved == nullptr or welcome.attempt != hello.attempt ) {
+    return Outcome::false_proof;
+  }
+  record_.attempt = hello.attempt;
+  rotate( crypto_, record_.secrets, *proved, binding, hello, welcome );
+  return Outcome::resumed;
+}
+
+void Claim::forget()
+{
+  record_.agreed = 0;
+  keep_order(); // nobody proves anything with zeros
+  wipe( record_.secrets );
 }
 
 } // namespace holdfast

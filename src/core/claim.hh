@@ -8,7 +8,8 @@
 namespace holdfast {
 
 // What cproxy knows of its tunnel and how it claims it on a new link: makes the hellos, judges the welcomes. All of
-// it is in the tunnel's record, the caller's, so that it outlives us.
+// it is in the tunnel's record, the caller's, so that it outlives us. Its secrets change
+// with each welcome that resumes the tunnel.
 class Claim
 {
 public:
@@ -43,9 +44,12 @@ public:
 
   [[nodiscard]] bool has_tunnel() const { return record_.agreed != 0; }
   // The tunnel is over.
-  void forget() { record_.agreed = 0; }
+  void forget();
 
 private:
+  [[nodiscard]] Outcome made( const Hello& hello, const Welcome& welcome, const Digest& binding );
+  [[nodiscard]] Outcome resumed( const Hello& hello, const Welcome& welcome, const Digest& binding );
+
   const Crypto& crypto_;
   Config config_;
   TunnelRecord& record_;

@@ -56,6 +56,17 @@ std::vector<std::byte> statement( std::string_view label,
   return message;
 }
 
+// And what the answer added to it.
+std::vector<std::byte> statement( std::string_view label,
+                                  const Digest& binding,
+                                  const Hello& hello,
+                                  const Welcome& welcome )
+{
+  auto message = statement( label, binding, hello.tunnel, hello );
+  append( message, welcome.nonce );
+  return message;
+}
+
 } // namespace
 
 std::vector<std::byte> encode( const Hello& hello )
@@ -76,6 +87,7 @@ std::vector<std::byte> encode( const Hello& hello )
   write.number( hello.attempt );
   write.bytes( hello.nonce );
   write.bytes( hello.proof );
+  write.bytes( hello.proof_before );
   return raw;
 }
 
@@ -123,6 +135,7 @@ std::variant<Hello, Fault> decode_hello( std::span<const std::byte> payload )
   hello.attempt = read.number<std::uint64_t>();
   read.bytes( hello.nonce );
   read.bytes( hello.proof );
+  read.bytes( hello.proof_before );
   const bool purpose_is_known = hello.purpose == Purpose::new_tunnel or hello.purpose == Purpose::resume;
   if ( not purpose_is_known or hello.version < hello.version_lowest or not beat_is_possible( hello.beat ) ) {
     return Fault::bad_field;
@@ -188,9 +201,16 @@ Digest prove_welcome( const Crypto& crypto,
                       const Hello& hello,
                       const Welcome& welcome )
 {
-  auto message = statement( "holdfast 1 welcome", binding, hello.tunnel, hello );
-  append( message, welcome.nonce );
-  return crypto.mac( secret, message );
+  return crypto.mac( secret, statement( "holdfast 1 welcome", binding, hello, welcome ) );
+}
+
+Digest next_secret( const Crypto& crypto,
+                    const Digest& secret,
+                    const Digest& binding,
+                    const Hello& hello,
+                    const Welcome& welcome )
+{
+  return crypto.mac( secret, statement( "holdfast 1 rotate", binding, hello, welcome ) );
 }
 
 } // namespace holdfast

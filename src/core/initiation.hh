@@ -54,7 +54,7 @@ enum class Refusal : std::uint8_t
 
 struct Hello
 {
-  static constexpr std::size_t size = 132;
+  static constexpr std::size_t size = 164;
 
   std::uint8_t version = protocol_version;        // the highest spoken
   std::uint8_t version_lowest = protocol_version; // the lowest spoken
@@ -67,7 +67,8 @@ struct Hello
   Id tunnel {};                   // to resume
   std::uint64_t attempt = 0;      // rises with each link of a tunnel; an older one loses
   Digest nonce {};
-  Digest proof {}; // of possession of the tunnel's secret, see prove_hello
+  Digest proof {};        // of possession of the tunnel's latest secret, see prove_hello
+  Digest proof_before {}; // and of the one before; all zero if there is none (secrets.hh)
 
   bool operator==( const Hello& ) const = default;
 };
@@ -130,5 +131,11 @@ public:
                                     const Digest& binding,
                                     const Hello& hello,
                                     const Welcome& welcome );
+// What takes the place of the secret that the two proved themselves with, once they have.
+[[nodiscard]] Digest next_secret( const Crypto& crypto,
+                                  const Digest& secret,
+                                  const Digest& binding,
+                                  const Hello& hello,
+                                  const Welcome& welcome );
 
 } // namespace holdfast

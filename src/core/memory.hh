@@ -4,6 +4,8 @@
 #include "core/initiation.hh"
 #include "core/outflow.hh"
 #include "core/pool.hh"
+#include "core/secrets.hh"
+#include "core/stores.hh"
 #include "core/types.hh"
 
 #include <cstdint>
@@ -26,7 +28,7 @@ struct alignas( 64 ) TunnelRecord
   std::uint64_t run = 0;      // of the client
   Id instance {};             // of the client
   Id id {};
-  Digest secret {};
+  SecretsRecord secrets {};
   Digest identity {}; // acceptor: of the client whose tunnel it is
 };
 
@@ -58,6 +60,8 @@ struct alignas( 64 ) SessionRecord
 inline void make_free( TunnelRecord& record )
 {
   record.used = 0;
+  keep_order();
+  wipe( record.secrets );
 }
 inline void make_free( SessionRecord& record )
 {

@@ -21,7 +21,7 @@ bool is_reason( std::uint8_t raw )
 bool makes_sense( const TunnelRecord& record, std::size_t slot )
 {
   return record.slot == slot and is_flag( record.used ) and is_flag( record.agreed )
-         and record.last_session < position_limit;
+         and is_flag( record.secrets.has_before ) and record.last_session < position_limit;
 }
 
 bool makes_sense( const OutflowRecord& record, std::size_t chunks )

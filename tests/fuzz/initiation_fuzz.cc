@@ -5,8 +5,9 @@
 //   else   the input itself as a greeting: what decodes must encode to the same again
 //
 // Both sides die now and then, and go on with the records they left. What must hold: nothing changes before the
-// proof; attempts only rise; a client ends nobody's tunnel but its own; who cannot prove is told nothing; no
-// allocation has a size that the peer chose; a death changes nothing.
+// proof; attempts only rise; secrets change with each resume, and the two last ones prove a tunnel until the client
+// has confirmed; a client ends nobody's tunnel but its own, and has nobody else's; who cannot prove is told
+// nothing; no allocation has a size that the peer chose; a death changes nothing.
 
 #include "fuzz/allocations.hh"
 #include "fuzz/input.hh"
@@ -68,13 +69,14 @@ public:
   void play()
   {
     for ( int i = 0; i < operations_max and not input_.empty(); ++i ) {
-      switch ( input_.below( 7 ) ) {
+      switch ( input_.below( 8 ) ) {
         case 0: ask_for_a_tunnel(); break;
         case 1:
         case 2: resume(); break;
         case 3: forget(); break;
         case 4: give_slots_back(); break;
         case 5: die(); break;
+        case 6: confirm(); break;
         default: say_anything(); break;
       }
       check( admission_->tunnels() <= tunnels_max and admission_->tunnels() == alive(), "the number of tunnels" );
@@ -89,10 +91,11 @@ private:
   // What a client knows of its tunnel, and whether sproxy should still know it.
   struct Known
   {
+    Channel channel {};
     Id instance {};
     std::uint64_t run = 0;
     Id tunnel {};
-    Digest secret {};
+    SecretsRecord secrets {}; // those that sproxy should have
     std::uint64_t attempt = 0;
     TunnelRecord* record = nullptr; // until its slot is given back
     bool alive = true;
@@ -126,11 +129,16 @@ private:
       default: return near + 1 + input_.below( 3 );
     }
   }
-  Admission::Decision decide( const Hello& hello, const Digest& binding )
+  Channel some_channel()
+  {
+    return { .binding = digest_of( input_.below( 4 ) == 0 ? 1 : 0 ),
+             .identity = digest_of( static_cast<std::uint8_t>( input_.below( 2 ) ) ) };
+  }
+  Admission::Decision decide( const Hello& hello, const Channel& channel )
   {
     const Hello arrived = carried( hello );
     largest_allocation = 0;
-    auto decision = admission_->decide( arrived, { .binding = binding }, true );
+    auto decision = admission_->decide( arrived, channel, true );
     check( largest_allocation <= allocation_max, "a hello made us ask for much memory" );
     check( decision.welcome.attempt == hello.attempt, "the answer to another attempt" );
     const Answer answer = decision.welcome.answer;
@@ -150,13 +158,15 @@ private:
   void ask( const Hello& hello )
   {
     const bool room = slots_->used() < slots_max and alive() < tunnels_max;
-    const auto decision = decide( hello, {} );
+    const Channel channel = some_channel();
+    const auto decision = decide( hello, channel );
     check( decision.welcome.answer != Answer::later or not room, "later, although there is room" );
     if ( decision.welcome.answer != Answer::made and not decision.superseded ) {
       return; // then nothing changed: everybody_resumes
     }
-    const auto earlier = std::ranges::find_if(
-      known_, [&]( const Known& each ) { return each.alive and each.instance == hello.instance; } );
+    const auto earlier = std::ranges::find_if( known_, [&]( const Known& each ) {
+      return each.alive and each.instance == hello.instance and each.channel.identity == channel.identity;
+    } );
     check( decision.superseded.has_value() == ( earlier != known_.end() ), "whose tunnel was ended?" );
     if ( earlier != known_.end() ) {
       check( *decision.superseded == earlier->tunnel, "somebody else's tunnel was ended" );
@@ -166,10 +176,11 @@ private:
     if ( decision.welcome.answer != Answer::made ) {
       return;
     }
-    known_.push_back( { .instance = hello.instance,
+    known_.push_back( { .channel = channel,
+                        .instance = hello.instance,
                         .run = hello.run,
                         .tunnel = decision.welcome.tunnel,
-                        .secret = make_secret( crypto_, {}, hello, decision.welcome ),
+                        .secrets = { .latest = make_secret( crypto_, channel.binding, hello, decision.welcome ) },
                         .attempt = hello.attempt,
                         .record = decision.record } );
   }
@@ -185,24 +196,31 @@ private:
     const Known& other = known_[input_.below( known_.size() )];
     claim.tunnel = mine.tunnel;
     claim.attempt = some_attempt( mine.attempt );
-    const Digest binding = digest_of( input_.below( 4 ) == 0 ? 1 : 0 );
-    claim.proof = prove_hello( crypto_, mine.secret, binding, claim );
-    const Digest right = claim.proof;
-    switch ( input_.below( 8 ) ) {
-      case 0: claim.proof[input_.below( 32 )] ^= std::byte { 1 }; break;
-      case 1: claim.proof = {}; break;
-      case 2: claim.proof = prove_hello( crypto_, other.secret, binding, claim ); break;
-      case 3: claim.proof = prove_hello( crypto_, {}, binding, claim ); break;
-      case 4: claim.proof = prove_hello( crypto_, mine.secret, digest_of( 2 ), claim ); break;
+    Channel channel = some_channel();
+    channel.identity = mine.channel.identity;
+    const bool with_before = input_.below( 2 ) == 0 and mine.secrets.has_before != 0;
+    const Digest& secret = with_before ? mine.secrets.before : mine.secrets.latest;
+    Digest& proof = input_.below( 2 ) == 0 ? claim.proof : claim.proof_before;
+    proof = prove_hello( crypto_, secret, channel.binding, claim );
+    const Digest right = proof;
+    switch ( input_.below( 10 ) ) {
+      case 0: proof[input_.below( 32 )] ^= std::byte { 1 }; break;
+      case 1: proof = {}; break;
+      case 2: proof = prove_hello( crypto_, other.secrets.latest, channel.binding, claim ); break;
+      case 3: proof = prove_hello( crypto_, {}, channel.binding, claim ); break;
+      case 4: proof = prove_hello( crypto_, secret, digest_of( 2 ), claim ); break;
       case 5: claim.tunnel = other.tunnel; break;
+      case 6: channel.identity[31] ^= std::byte { 1 }; break;
       default: break;
     }
-    const bool proved = claim.proof == right and claim.tunnel == mine.tunnel;
-    judge( claim, binding, proved ? &mine : nullptr );
+    const bool proved
+      = proof == right and claim.tunnel == mine.tunnel and channel.identity == mine.channel.identity;
+    judge( claim, channel, proved ? &mine : nullptr, secret );
   }
-  void judge( const Hello& claim, const Digest& binding, Known* owner )
+  // `secret`: the one of its owner's that it was proved with.
+  void judge( const Hello& claim, const Channel& channel, Known* owner, const Digest& secret )
   {
-    const auto decision = decide( claim, binding );
+    const auto decision = decide( claim, channel );
     const Welcome& welcome = decision.welcome;
     if ( claim.version_lowest > protocol_version ) {
       check( welcome.answer == Answer::refused, "a version that we do not speak" );
@@ -212,10 +230,31 @@ private:
       check( welcome.answer == Answer::overtaken, "an attempt did not rise" );
     } else {
       check( welcome.answer == Answer::resumed and welcome.tunnel == owner->tunnel, "its owner was turned away" );
-      check( same( welcome.proof, prove_welcome( crypto_, owner->secret, binding, claim, welcome ) ),
+      check( same( welcome.proof, prove_welcome( crypto_, secret, channel.binding, claim, welcome ) ),
              "sproxy does not prove itself" );
       owner->attempt = claim.attempt;
+      rotate( crypto_, owner->secrets, secret, channel.binding, claim, welcome );
     }
+  }
+
+  void confirm()
+  {
+    if ( known_.empty() ) {
+      return;
+    }
+    Known& each = known_[input_.below( known_.size() )];
+    if ( each.alive ) {
+      settle( each.secrets );
+      Admission::confirm( record_of( each ) );
+    }
+  }
+  // It may be another process's than the one that made the tunnel.
+  TunnelRecord& record_of( const Known& known )
+  {
+    TunnelRecord* found = nullptr;
+    slots_->for_each( [&]( TunnelRecord& record ) { found = record.id == known.tunnel ? &record : found; } );
+    check( found != nullptr, "a tunnel's record is lost" );
+    return *found;
   }
 
   void forget()
@@ -256,7 +295,7 @@ private:
     std::ranges::copy( bytes, raw.begin() + 6 );
     const auto decoded = decode_hello( raw );
     if ( const auto* hello = std::get_if<Hello>( &decoded ) ) {
-      hello->purpose == Purpose::new_tunnel ? ask( *hello ) : judge( *hello, {}, nullptr );
+      hello->purpose == Purpose::new_tunnel ? ask( *hello ) : judge( *hello, {}, nullptr, {} );
     }
   }
   // Whatever was said before: who owns a tunnel that nobody ended can have it, and nobody else.
@@ -270,10 +309,10 @@ private:
         continue;
       }
       claim.attempt = each.attempt + 1;
-      claim.proof = prove_hello( crypto_, each.secret, {}, claim );
-      judge( claim, {}, &each );
+      prove( crypto_, each.secrets, each.channel.binding, claim );
+      judge( claim, each.channel, &each, each.secrets.latest );
       if ( each.alive ) {
-        judge( claim, {}, &each ); // said again, it is overtaken by itself
+        judge( claim, each.channel, &each, each.secrets.before ); // said again, it is overtaken by itself
       }
     }
   }
@@ -314,7 +353,7 @@ private:
   struct Known
   {
     Id id {};
-    Digest secret {};
+    SecretsRecord secrets {};
     std::uint64_t attempt = 0;
   };
 
@@ -329,9 +368,12 @@ private:
     check( ( hello.purpose == Purpose::resume ) == tunnel_.has_value(), "it asks for the wrong thing" );
     if ( tunnel_ ) {
       check( hello.tunnel == tunnel_->id, "it asks for another tunnel" );
-      check( same( hello.proof, prove_hello( crypto_, tunnel_->secret, {}, hello ) ), "it cannot prove its claim" );
+      const SecretsRecord& secrets = tunnel_->secrets;
+      check( same( hello.proof, prove_hello( crypto_, secrets.latest, {}, hello ) ), "it cannot prove its claim" );
+      const Digest before = secrets.has_before == 0 ? Digest {} : prove_hello( crypto_, secrets.before, {}, hello );
+      check( hello.proof_before == before, "it forgot the secret before" );
     } else {
-      check( hello.proof == Digest {}, "a proof of nothing" );
+      check( hello.proof == Digest {} and hello.proof_before == Digest {}, "a proof of nothing" );
       ++asks_for_a_new_one_;
     }
     out_.push_back( hello );
@@ -383,7 +425,9 @@ private:
     welcome.nonce = digest_of( input_.byte() );
     welcome.proof = digest_of( input_.byte() );
     if ( tunnel_ and input_.below( 2 ) == 0 ) {
-      welcome.proof = prove_welcome( crypto_, tunnel_->secret, {}, *hello, welcome );
+      const bool with_before = input_.below( 2 ) == 0 and tunnel_->secrets.has_before != 0;
+      const Digest& secret = with_before ? tunnel_->secrets.before : tunnel_->secrets.latest;
+      welcome.proof = prove_welcome( crypto_, secret, {}, *hello, welcome );
     }
     judge( *hello, welcome );
   }
@@ -400,17 +444,24 @@ private:
                "nobody asked for a tunnel" );
         check( welcome.attempt == hello.attempt and welcome.version == protocol_version, "the wrong welcome" );
         check( not tunnel_ or hello.attempt > tunnel_->attempt, "an older link took the tunnel" );
-        tunnel_ = { welcome.tunnel, make_secret( crypto_, {}, hello, welcome ), hello.attempt };
+        tunnel_ = { welcome.tunnel, { .latest = make_secret( crypto_, {}, hello, welcome ) }, hello.attempt };
         return;
-      case Claim::Outcome::resumed:
+      case Claim::Outcome::resumed: {
         check( about_ours and welcome.answer == Answer::resumed, "another tunnel was resumed" );
-        check( same( welcome.proof, prove_welcome( crypto_, tunnel_->secret, {}, hello, welcome ) ),
-               "an sproxy that proved nothing" );
+        SecretsRecord& secrets = tunnel_->secrets;
+        const auto proved_with = [&]( const Digest& each ) {
+          return same( welcome.proof, prove_welcome( crypto_, each, {}, hello, welcome ) );
+        };
+        const bool before = secrets.has_before != 0 and proved_with( secrets.before );
+        check( before or proved_with( secrets.latest ), "an sproxy that proved nothing" );
         check( welcome.attempt == hello.attempt and hello.attempt >= tunnel_->attempt, "an older link won" );
         tunnel_->attempt = hello.attempt;
+        rotate( crypto_, secrets, before ? secrets.before : secrets.latest, {}, hello, welcome );
         return;
+      }
       case Claim::Outcome::gone:
         check( about_ours and welcome.answer == Answer::gone, "another tunnel is gone" );
+        check( made_with( crypto_, tunnel_->secrets, {}, hello ), "it believes an answer to an old question" );
         tunnel_.reset();
         return;
       case Claim::Outcome::obsolete:

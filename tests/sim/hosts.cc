@@ -1,5 +1,7 @@
 #include "sim/hosts.hh"
 
+#include "core/bytes.hh"
+
 #include <algorithm>
 #include <utility>
 
@@ -9,7 +11,6 @@ using namespace test;
 
 namespace {
 
-constexpr Digest in_the_clear {};
 constexpr std::size_t candidates_max = 8;
 constexpr Duration candidate_patience = 10s;
 constexpr Duration hello_patience = 3s; // for the one hello for a new tunnel that may be out
@@ -88,6 +89,16 @@ Time to_world( Time local, Duration clock )
 
 } // namespace
 
+Channel Stage::channel( const Link& link ) const
+{
+  Channel channel;
+  if ( not clear ) {
+    ByteWriter { channel.binding }.number( std::uint64_t { link.number } );
+    ByteWriter { channel.identity }.number( std::uint64_t { link.near_host + 1 } );
+  }
+  return channel;
+}
+
 // -- near --------------------------------------------------------------------------------------------------------
 
 Near::Near( Stage& stage, std::size_t index, HostConfig config, std::unique_ptr<TestMemory> memory )
@@ -104,7 +115,7 @@ Near::Near( Stage& stage, std::size_t index, HostConfig config, std::unique_ptr<
 void Near::start()
 {
   Id instance {};
-  instance[0] = static_cast<std::byte>( config_.id );
+  instance[0] = static_cast<std::byte>( stage_.clear ? config_.id : 0 ); // their keys are enough to tell them apart
   instance[1] = std::byte { 1 };
   claim_ = std::make_unique<Claim>(
     stage_.crypto,
@@ -230,7 +241,7 @@ void Near::frame_arrived( Link& link, const Frame& frame )
 
 void Near::welcomed( Link& link, const Welcome& welcome )
 {
-  switch ( claim_->answered( *link.hello, welcome, in_the_clear ) ) {
+  switch ( claim_->answered( *link.hello, welcome, stage_.channel( link ).binding ) ) {
     case Claim::Outcome::made:
     case Claim::Outcome::resumed: attach( link, welcome ); return;
     case Claim::Outcome::obsolete: drop( link ); return;
@@ -328,7 +339,7 @@ void Near::look_after_candidates()
       return other->hello and other->hello->purpose == Purpose::new_tunnel;
     } );
     if ( not link->hello and not must_wait ) {
-      link->hello = claim_->hello( in_the_clear );
+      link->hello = claim_->hello( stage_.channel( *link ).binding );
       link->near.pulse->heard( local() );
       append_frame( link->up.rest, { .type = FrameType::hello }, encode( *link->hello ) );
     }
@@ -511,6 +522,7 @@ void Far::frame_arrived( Link& link, const Frame& frame )
   if ( client == nullptr ) {
     return; // said before it had read our no
   }
+  Admission::confirm( *client->record );
   stage_.resumes += frame.header.type == FrameType::resume ? 1U : 0U;
   if ( const auto fault = client->end->tunnel.receive( frame ) ) {
     stage_.fail( "far says of near: " + std::string { describe( *fault ) } );
@@ -519,7 +531,7 @@ void Far::frame_arrived( Link& link, const Frame& frame )
 
 void Far::answer( Link& link, const Hello& hello )
 {
-  const auto decision = admission_->decide( hello, { .binding = in_the_clear }, true );
+  const auto decision = admission_->decide( hello, stage_.channel( link ), true );
   append_frame( link.down.rest, { .type = FrameType::welcome }, encode( decision.welcome ) );
   if ( decision.superseded ) {
     end_client( *decision.superseded, ResetReason::superseded );
@@ -540,6 +552,7 @@ void Far::answer( Link& link, const Hello& hello )
     drop( *client.link );
   }
   stage_.note( "far takes link " + std::to_string( link.number ) );
+  ++stage_.welcomed;
   client.link = &link;
   link.far.pulse->peer_beats_every( hello.beat );
   client.end->tunnel.attach( hello.window );

@@ -31,6 +31,7 @@ struct Stage
   Network& network;
   test::Chance& chance;
   const Crypto& crypto;
+  bool clear = false; // links are in the clear: nobody can tell them, or clients, apart
   bool trace = false;
   std::function<void( const std::string& )> note {};
   std::function<void( const std::string& )> fail {};
@@ -39,9 +40,13 @@ struct Stage
   FrameBatch batch {};
   Time now { 1h }; // the world's
   // Tallies.
-  std::size_t attached = 0;
+  std::size_t welcomed = 0; // by far
+  std::size_t attached = 0; // by near: the others' welcomes were lost, or came too late
   std::size_t overtaken = 0;
   std::size_t resumes = 0;
+
+  // What the two ends of a link know of it.
+  [[nodiscard]] Channel channel( const Link& link ) const;
 };
 
 // cproxy's part.

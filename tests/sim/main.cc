@@ -120,8 +120,9 @@ std::optional<std::vector<std::uint64_t>> seeds_in( const std::string& file )
 void print( const Options& options, const Tally& tally, std::uint64_t worlds, double took )
 {
   std::printf(
-    "%s: %ju worlds (%.0f/s), %zu steps, %.1f virtual hours: %zu links dialled, %zu carried a tunnel, %zu "
-    "overtaken, %zu sleeps, %zu killed, %zu started from nothing, %zu strangers, %zu sessions, %zu reset, "
+    "%s: %ju worlds (%.0f/s), %zu steps, %.1f virtual hours: %zu links dialled, %zu welcomed, %zu carried a "
+    "tunnel, %zu overtaken, %zu sleeps, %zu killed, %zu started from nothing, %zu strangers, %zu sessions, %zu "
+    "reset, "
     "%zu resumes, %zu bytes read\n",
     options.level.c_str(),
     worlds,
@@ -129,6 +130,7 @@ void print( const Options& options, const Tally& tally, std::uint64_t worlds, do
     tally.steps,
     std::chrono::duration<double, std::ratio<3600>>( tally.time ).count(),
     tally.links,
+    tally.welcomed,
     tally.attached,
     tally.overtaken,
     tally.sleeps,

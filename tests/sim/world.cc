@@ -56,6 +56,7 @@ void Tally::add( const Tally& other )
 {
   steps += other.steps;
   links += other.links;
+  welcomed += other.welcomed;
   attached += other.attached;
   overtaken += other.overtaken;
   sessions += other.sessions;
@@ -76,12 +77,18 @@ World::World( std::uint64_t seed, Level level, bool trace )
   , tiny_( chance_.once_in( 8 ) )
   , gentle_( chance_.once_in( 8 ) )
   , restarts_( not gentle_ and chance_.once_in( 5 ) )
+  , storm_( ~seed )
+  , stormy_( not gentle_ and storm_.once_in( 3 ) )
   , stride_( std::to_array<Duration>( { 1ms, 3ms, 20ms, 150ms } ).at( chance_.below( 4 ) ) )
   , crypto_( seed )
   , limits_( some_limits( chance_, tiny_ ) )
   , keep_( not gentle_ and chance_.once_in( 6 ) ? 40s + up_to( chance_, 60s ) : Duration { 96h } )
   , network_( chance_ )
-  , stage_ { .network = network_, .chance = chance_, .crypto = crypto_, .trace = trace }
+  , stage_ { .network = network_,
+             .chance = chance_,
+             .crypto = crypto_,
+             .clear = storm_.once_in( 4 ),
+             .trace = trace }
   , sessions_left_( chance_.between( 1, 8 ) )
 {
   stage_.note = [this]( const std::string& what ) { note( what ); };
@@ -155,6 +162,7 @@ std::optional<std::string> World::run( Tally& tally )
   }
   check_end();
   tally_.links = network_.dialled;
+  tally_.welcomed = stage_.welcomed;
   tally_.attached = stage_.attached;
   tally_.overtaken = stage_.overtaken;
   tally_.resumes = stage_.resumes;
@@ -261,6 +269,9 @@ void World::mischief()
   if ( gentle_ ) {
     return;
   }
+  if ( stormy_ ) {
+    storm();
+  }
   if ( chance_.once_in( 40 ) ) {
     change_weather();
   }
@@ -284,6 +295,24 @@ void World::mischief()
   }
   if ( restarts_ and chance_.once_in( 150 ) ) {
     restart_somebody();
+  }
+}
+
+// Several hellos are under way at once; of those that far has taken, half are lost before near has its welcome, and
+// some right after.
+void World::storm()
+{
+  if ( storm_.once_in( 2 ) ) {
+    nears_[storm_.below( nears_.size() )]->dial_beside();
+  }
+  for ( Link& link : network_.links ) {
+    const bool is_welcomed
+      = std::ranges::any_of( far_->clients(), [&]( const auto& entry ) { return entry.second.link == &link; } );
+    const bool is_taken = std::ranges::any_of( nears_, [&]( const auto& near ) { return near->link() == &link; } );
+    if ( is_welcomed and storm_.once_in( is_taken ? 10 : 4 ) ) {
+      note( "link " + std::to_string( link.number ) + " is harmed when it was welcomed" );
+      network_.harm( link, stage_.now );
+    }
   }
 }
 
@@ -387,6 +416,25 @@ void World::tunnel_over( Far::Client& client )
   }
 }
 
+// What a stranger has under TLS: his own key and everything else, also the secrets; or the client's key, on a link
+// of his own, and what he has seen; or what he has seen, and a key that was never here.
+Channel World::strange_channel( const Link& link, const TunnelRecord* owner, Hello& hello )
+{
+  Channel channel = stage_.channel( link );
+  channel.binding.back() = std::byte { 1 };
+  switch ( storm_.below( 3 ) ) {
+    case 0:
+      channel.identity.back() = std::byte { 1 };
+      if ( owner != nullptr ) {
+        prove( crypto_, owner->secrets, channel.binding, hello );
+      }
+      break;
+    case 1: break;
+    default: channel.identity.fill( std::byte { 0xee } ); break;
+  }
+  return channel;
+}
+
 // Somebody who has read along says the same hello again, or one with a proof that is not right.
 void World::stranger()
 {
@@ -400,11 +448,13 @@ void World::stranger()
       hello.attempt += 1000;
     }
     const Far::Client* const owner = far_->client( hello.run );
-    if ( not forged and ( owner == nullptr or owner->record->attempt < hello.attempt ) ) {
-      continue; // it would overtake the original, which an attacker on the path can: docs/PROTOCOL.md, section 13
+    if ( stage_.clear and not forged and ( owner == nullptr or owner->record->attempt < hello.attempt ) ) {
+      continue; // it would overtake the original, which an attacker on the path can: docs/PROTOCOL.md, 13.3
     }
     ++tally_.strangers;
-    const auto decision = far_->admission().decide( hello, {}, true );
+    const Channel channel
+      = stage_.clear ? Channel {} : strange_channel( link, owner == nullptr ? nullptr : owner->record, hello );
+    const auto decision = far_->admission().decide( hello, channel, true );
     if ( decision.record != nullptr or decision.superseded or decision.welcome.proof != Digest {} ) {
       fail( "a stranger got in" );
     }

@@ -14,7 +14,8 @@ struct Tally
 {
   std::size_t steps = 0;
   std::size_t links = 0;    // dialled
-  std::size_t attached = 0; // that carried a tunnel
+  std::size_t welcomed = 0; // that far took
+  std::size_t attached = 0; // and near, too: that carried a tunnel
   std::size_t overtaken = 0;
   std::size_t sessions = 0;
   std::size_t resets = 0; // sessions that ended with one
@@ -86,7 +87,9 @@ private:
   void change_weather();
   void kill_somebody();
   void restart_somebody();
+  void storm();
   void stranger();
+  [[nodiscard]] Channel strange_channel( const Link& link, const TunnelRecord* owner, Hello& hello );
   void open_session();
   void live( Plan& plan, test::Program& program );
   void programs_live();
@@ -123,6 +126,8 @@ private:
   bool tiny_;     // windows of a few bytes
   bool gentle_;   // a network that is only slow
   bool restarts_; // processes may come back from nothing
+  test::Chance storm_;
+  bool stormy_; // many dials at once, and many that break when they were welcomed
   bool calm_ = false;
   Duration stride_; // a wild step takes up to this
   test::TestCrypto crypto_;

@@ -75,7 +75,7 @@ TEST( Arena, GoesOnWithWhatAProcessLeft )
 TEST( Arena, LeavesALayoutAloneThatItDoesNotKnow )
 {
   const Fd left = left_by_a_process( "bytes" );
-  const std::uint64_t other = 0x48464152454e4133;
+  const std::uint64_t other = 0x48464152454e4132; // the one before
   ASSERT_EQ( ::pwrite( left.get(), &other, sizeof( other ), 0 ), 8 );
   std::string before( 1U << 16U, '\0' );
   ASSERT_GT( ::pread( left.get(), before.data(), before.size(), 0 ), 0 );

@@ -466,7 +466,7 @@ TEST( Admission, WhereATunnelMayNotBeResumedItIsToldToItsOwnerOnly )
   EXPECT_EQ( refused.welcome.proof, Digest {} );
   EXPECT_EQ( refused.record, nullptr );
   EXPECT_EQ( made.record->attempt, before.attempt );
-  EXPECT_EQ( made.record->secret, before.secret );
+  EXPECT_EQ( made.record->secrets.latest, before.secrets.latest );
   EXPECT_EQ( client.answered( hello, refused.welcome, {} ), Outcome::refused );
   EXPECT_TRUE( client.has_tunnel() );
   Hello forged = hello;

@@ -33,7 +33,8 @@ Hello some_hello()
            .tunnel = filled<Id>( 0xa2 ),
            .attempt = 0xfedcba9876543210,
            .nonce = filled<Digest>( 0x11 ),
-           .proof = filled<Digest>( 0x22 ) };
+           .proof = filled<Digest>( 0x22 ),
+           .proof_before = filled<Digest>( 0x25 ) };
 }
 
 Welcome some_welcome()
@@ -165,12 +166,16 @@ TEST( Initiation, AProofHoldsForOneClaimOnOneLinkOnly )
   const Welcome welcome = some_welcome();
   const Digest proof = prove_hello( crypto, secret, binding, hello );
   const Digest answer = prove_welcome( crypto, secret, binding, hello, welcome );
+  const Digest next = next_secret( crypto, secret, binding, hello, welcome );
   EXPECT_FALSE( same( proof, answer ) ) << "an echo is no answer";
+  EXPECT_FALSE( same( next, answer ) or same( next, proof ) or same( next, secret ) )
+    << "it would be read on the way";
   EXPECT_TRUE( same( proof, prove_hello( crypto, secret, binding, hello ) ) );
 
   const auto both_change = [&]( const Digest& s, const Digest& b, const Hello& h ) {
     return not same( proof, prove_hello( crypto, s, b, h ) )
-           and not same( answer, prove_welcome( crypto, s, b, h, welcome ) );
+           and not same( answer, prove_welcome( crypto, s, b, h, welcome ) )
+           and not same( next, next_secret( crypto, s, b, h, welcome ) );
   };
   EXPECT_TRUE( both_change( filled<Digest>( 0x67 ), binding, hello ) );
   EXPECT_TRUE( both_change( secret, filled<Digest>( 0x78 ), hello ) );
@@ -186,6 +191,7 @@ TEST( Initiation, AProofHoldsForOneClaimOnOneLinkOnly )
   Welcome another = welcome;
   another.nonce[31] ^= std::byte { 1 };
   EXPECT_FALSE( same( answer, prove_welcome( crypto, secret, binding, hello, another ) ) );
+  EXPECT_FALSE( same( next, next_secret( crypto, secret, binding, hello, another ) ) );
 }
 
 TEST( Initiation, BothNoncesAndTheTunnelMakeTheSecret )

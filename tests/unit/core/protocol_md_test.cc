@@ -262,6 +262,9 @@ TEST( ProtocolMd, ItsGreetingsProveWhatTheySay )
   EXPECT_EQ( text( prove_welcome( hmac, secret, binding, second_hello, second_welcome ) ),
              digest_of_row( "proof in 11" ) );
   EXPECT_EQ( text( second_welcome.proof ), digest_of_row( "proof in 11" ) );
+  EXPECT_EQ( second_hello.proof_before, Digest {} ) << "there was no secret before the first";
+  EXPECT_EQ( text( next_secret( hmac, secret, binding, second_hello, second_welcome ) ),
+             digest_of_row( "secret after 11" ) );
 }
 
 // And what our own encoder makes of the decoded example is the example again.
