@@ -9,11 +9,12 @@
 Goal of this test: whatever strangers send (garbage, truncated and oversized frames, absurd lengths and positions, a byte
 a second, nothing at all, port scans, frames that are wrong only after a correct greeting, a claim of the living tunnel
 without its secret) costs one log line each at most. The living session beside it goes on, on the very same link, and the
-proxies keep neither memory nor descriptors of it.
+proxies keep neither memory nor descriptors of it. Over TLS strangers are wrong below it, in it, and instead of it.
 
-    17-hostile.py link | false | app
+    17-hostile.py link | false | app  [insecure]
 """
 
+import functools
 import os
 import random
 import socket
@@ -22,8 +23,9 @@ import sys
 import time
 
 import harness
+import tls
 import wire
-from flows import Listener, Source, dial
+from flows import End, Listener, Source, dial
 
 part = sys.argv[1] if len(sys.argv) > 1 else "link"
 FAR = harness.Routed.server_address
@@ -89,7 +91,18 @@ class Weight:
 
 
 def stranger(world, net, name):
+    """Somebody who connects and says what he likes."""
     return dial(world, net.client, FAR, 6000, name)
+
+
+def speaker(world, net, name):
+    """Somebody who speaks what is under the frames: TLS, unless links are in the clear."""
+    return tls.dial_link(world, net.client, FAR, 6000, name)
+
+
+def first_bytes(world):
+    """How a good client begins."""
+    return wire.greeting(hello()) if world.insecure else tls.client_hello()
 
 
 def ended(world, end, timeout, what):
@@ -104,13 +117,20 @@ def start_cproxy(world, net):
 # ---------------------------------------------------------------- what strangers do to sproxy
 
 
-def first_words():
-    """Bytes that are wrong from the start; each must be ended by sproxy by itself, at once or at a deadline."""
-    right = hello()
+def bare_words():
+    """What is neither TLS nor the protocol; each must be ended by sproxy by itself, at once or at a deadline."""
     yield "garbage", noise(5000)
     yield "a web browser", b"GET / HTTP/1.1\r\nHost: far\r\n\r\n"
     yield "a TLS client", bytes.fromhex("16030100c8010000c40303") + noise(200)
     yield "zeros", bytes(4096)
+    yield "a link that is secured otherwise", tls.client_hello() if harness.INSECURE else wire.greeting(hello())
+    yield "a record that claims 65535 bytes", bytes.fromhex("160301ffff") + noise(200)
+    yield "an alert", bytes.fromhex("15030300020100")
+
+
+def first_words():
+    """Frames that are wrong from the start; so with them."""
+    right = hello()
     for kind in (0, 2, 3, 4, 5, 8, 13, 255):
         yield f"type {kind} first", wire.frame(kind, payload=noise(4))
     yield "an empty hello", wire.greeting(b"")
@@ -150,8 +170,8 @@ def later_words():
 
 
 def greet(world, net, name):
-    """A stranger that is admitted (links are in the clear: anybody may have a tunnel of his own)."""
-    end = stranger(world, net, name)
+    """A stranger that is admitted (this sproxy serves anybody: he may have a tunnel of his own)."""
+    end = speaker(world, net, name)
     end.write(wire.greeting(hello()))
     world.until(lambda: wire.parse(end.text) or end.over, 10, lambda: f"an answer for {name}")
     frames = wire.parse(end.text)
@@ -180,29 +200,36 @@ def attack_link(world, net, sproxy, beside):
     # All at once, since some need patience: those who say nothing, or half a hello, or a byte a second, are cut by a deadline.
     patient = [stranger(world, net, f"silent {number}") for number in range(5)]
     for number in range(5):
-        half = stranger(world, net, f"half a hello {number}")
+        half = stranger(world, net, f"half a beginning {number}")
+        half.write(first_bytes(world)[:20 + number])
+        patient.append(half)
+        half = speaker(world, net, f"half a hello {number}")
         half.write(wire.greeting(hello())[:20 + number])
         patient.append(half)
     wrong = []
-    for name, words in first_words():
-        end = stranger(world, net, name)
-        end.write(words)
-        wrong.append(end)
-    loris, began, fed, words = stranger(world, net, "slow loris"), time.monotonic(), 0, wire.greeting(hello())
-    attempts += len(patient) + len(wrong) + 1
+    for begin, said in ((stranger, bare_words()), (speaker, first_words())):
+        for name, words in said:
+            end = begin(world, net, name)
+            end.write(words)
+            wrong.append(end)
+    lorises = [(stranger(world, net, "slow loris"), first_bytes(world)), (speaker(world, net, "slow loris in TLS"), wire.greeting(hello()))]
+    began, fed = time.monotonic(), 0
+    attempts += len(patient) + len(wrong) + len(lorises)
 
-    def loris_is_cut():
+    def lorises_are_cut():
         nonlocal fed
-        if not loris.over and fed < time.monotonic() - began and fed < len(words):
-            loris.write(words[fed:fed + 1])
+        if fed < time.monotonic() - began:
+            for loris, words in lorises:
+                if not loris.over:
+                    loris.write(words[fed:fed + 1])
             fed += 1
-        return loris.over
+        return all(loris.over for loris, _ in lorises)
 
-    world.until(loris_is_cut, 60, "sproxy to lose patience with one byte a second")
+    world.until(lorises_are_cut, 60, "sproxy to lose patience with one byte a second")
     world.check(fed >= 3, f"sproxy lost patience with one byte a second after {time.monotonic() - began:.0f} s and {fed} bytes")
     for end in patient:
         ended(world, end, 20, end.name)
-    world.say("true: so it did with those who said nothing, or half a hello")
+    world.say("true: so it did with those who said nothing, or half of something")
     for end in wrong:
         ended(world, end, 20, end.name)
     world.say(f"true: {len(wrong)} wrong beginnings were ended by sproxy")
@@ -247,10 +274,10 @@ def attack_link(world, net, sproxy, beside):
 
 
 def claim_the_living(world, net, sproxy, beside, tunnel):
-    """Strangers who know the name of the living tunnel, but not its secret."""
+    """Strangers who know the name of the living tunnel (under TLS they can only guess it), but not its secret."""
     claims = []
     for number in range(20):
-        end = stranger(world, net, "false claim")
+        end = speaker(world, net, "false claim")
         claims.append(end)
         end.write(wire.greeting(hello(purpose=2, tunnel=tunnel, attempt=1 << 40 if number % 2 else 2, proof=noise(32))))
     for end in claims:
@@ -286,7 +313,11 @@ def capture_tunnel(world, net, begin):
 
 
 def link_part(world, net, target, sproxy):
-    _, tunnel = capture_tunnel(world, net, lambda: start_cproxy(world, net))
+    if world.insecure:
+        _, tunnel = capture_tunnel(world, net, lambda: start_cproxy(world, net))
+    else:
+        start_cproxy(world, net)
+        tunnel = noise(16)
     beside = Beside(world, net, target)
     attack_link(world, net, sproxy, beside)  # once to warm up: what it takes for good (caches) it takes now
     weight = Weight(world, sproxy)
@@ -311,7 +342,16 @@ def false_part(world, net, target, _):
                wire.frame(wire.WELCOME, payload=wire.welcome()) + wire.frame(wire.DATA, 77, 1 << 61, payload=b"x"),
                wire.frame(wire.WELCOME, payload=wire.welcome(wire.GONE)),
                wire.frame(wire.WELCOME, payload=wire.welcome(wire.LATER))]
-    calls = 0
+    calls, in_frames, speaks = 0, len(answers), End
+    if not world.insecure:
+        # It has the key of the true one: whoever has not is not even greeted.
+        harness.run(harness.holdfast("sproxy"), "--print-key", *world.security("sproxy-two"))
+        key = tls.Identity(world.state("sproxy-two") / "host_key")
+        speaks = functools.partial(tls.TlsEnd, identity=key, server=True)
+        answers += [words for _, words in bare_words()]
+
+    def made(*arguments):
+        return (speaks if calls % len(answers) < in_frames else End)(*arguments)
 
     def answer(end):
         nonlocal calls
@@ -322,7 +362,7 @@ def false_part(world, net, target, _):
         else:
             end.reset()
 
-    false = Listener(world, net.server, 6001, FAR, on_accept=answer)
+    false = Listener(world, net.server, 6001, FAR, on_accept=answer, end=made)
     victim = world.cproxy(net.client, 5001, FAR, 6001, name="cproxy-two")
     app = dial(world, net.client, "127.0.0.1", 5001, "app-two").expect(Source(3))
     world.until(lambda: calls > len(answers), 60, lambda: f"cproxy-two to hear every false answer ({calls} until now)")

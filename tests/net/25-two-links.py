@@ -45,6 +45,7 @@ class Session:
 
     def go_on(self, link):
         """On a link that was welcomed: as the resume of sproxy says, and then something new."""
+        self.peer.resumed(link)
         _, _, _, delivered, payload = link.expect(wire.RESUME)
         (wanted,) = struct.unpack("!Q", payload)
         if not delivered <= wanted <= self.sent:
@@ -65,10 +66,11 @@ def scenario(world):
     session = Session(world, net, target)
     peer = session.peer
 
-    def while_it_stands(what):
-        """`what` is done while sproxy is stopped, and has arrived in its sockets when it goes on."""
+    def while_it_stands(what, fresh=1):
+        """`what` is done with fresh links while sproxy is stopped, and has arrived in its sockets when it goes on."""
+        fresh = [peer.connect(f"link {number}") for number in range(fresh)]
         sproxy.signal(signal.SIGSTOP)
-        links = what()
+        links = what(*fresh)
         ends = [link.end for link in links]
         world.until(lambda: all(end.sent_all() or end.over for end in ends), 10, "everything to be sent")
         world.during_quietly(0.02)  # through the router, into sproxy's sockets
@@ -80,9 +82,9 @@ def scenario(world):
 
     # Bytes on the old link and a resume on the new one. Whichever sproxy reads first, its positions are the truth.
     for number in range(20):
-        def old_bytes_and_resume():
-            old, new = session.link, peer.connect()
-            steps = [lambda: session.more(old, 700), lambda: new.greet(peer.claim())]
+        def old_bytes_and_resume(new):
+            old = session.link
+            steps = [lambda: session.more(old, 700), lambda: new.greet(peer.claim(new))]
             dice.shuffle(steps)
             for step in steps:
                 step()
@@ -103,10 +105,10 @@ def scenario(world):
 
     # The end of the old link arrives with the resume of the new one, before it or after it.
     for number in range(20):
-        def end_and_resume():
-            old, new = session.link, peer.connect()
+        def end_and_resume(new):
+            old = session.link
             close = old.end.reset if number % 2 else old.end.close
-            steps = [close, lambda: new.greet(peer.claim())]
+            steps = [close, lambda: new.greet(peer.claim(new))]
             for step in steps if number % 4 < 2 else reversed(steps):
                 step()
                 world.during_quietly(0.01)
@@ -121,10 +123,9 @@ def scenario(world):
 
     # Several resumes at once, in every order: the latest attempt carries on, all others are closed.
     for number in range(12):
-        def resumes():
-            links = [peer.connect(f"attempt {count}") for count in range(3)]
+        def resumes(*links):
             for link in links:
-                link.claim = peer.claim()
+                link.claim = peer.claim(link)
             said = list(links)
             dice.shuffle(said)
             for link in said:
@@ -132,7 +133,7 @@ def scenario(world):
                 world.during_quietly(0.005)
             return links
 
-        *earlier, last = while_it_stands(resumes)
+        *earlier, last = while_it_stands(resumes, fresh=3)
         world.check_quietly(last.answer() == wire.RESUMED, "the latest attempt is resumed")
         for link in earlier:
             world.until(lambda: link.frames(wire.WELCOME) or link.end.over, 10, "an answer to an earlier attempt")
@@ -143,20 +144,23 @@ def scenario(world):
         one_link_left()
     world.say("true: 12 times three resumes raced, and the latest attempt carried the session")
 
-    # The very same hello again, from somebody who read along; and an attempt of the past with a proof that is right.
+    # The very same hello again, from somebody who read along: its proof was for a secret, and under TLS for a link, of the
+    # past. And an attempt of the past with a proof that is right.
     link = session.link
-    for name, hello in (("the same hello again", link.hello), ("an earlier attempt", peer.claim(attempt=peer.attempt - 1))):
+    for name, hello, answer in (("the same hello again", lambda _: link.hello, wire.GONE),
+                                ("an earlier attempt", lambda new: peer.claim(new, attempt=peer.attempt - 1), wire.OVERTAKEN)):
         for _ in range(5):
-            again = peer.connect(name).greet(hello)
-            world.check_quietly(again.answer() == wire.OVERTAKEN, f"{name} is overtaken")
+            again = peer.connect(name)
+            world.check_quietly(again.greet(hello(again)).answer() == answer, f"{name} is answered {answer}, not {again.answer()}")
             again.end.close()
         session.more(link, 100)
         session.arrived()
-        world.check(not link.end.over, f"{name}: overtaken each time, and the link in use never noticed: nobody flips back")
+        world.check(not link.end.over, f"{name}: refused each time, and the link in use never noticed: nobody flips back")
 
     # Two resumes in a row with nothing between them.
     peer.resume().end.close()
-    session.go_on(peer.resume())
+    link = peer.connect()
+    session.go_on(link.greet(peer.claim(link)))
     one_link_left()
 
     # Unknown, over, and known but not proved: the same answer, soon, and not one byte more.
@@ -165,12 +169,12 @@ def scenario(world):
     unknown = Peer(world, net.client, net.server_address, 6000)
     unknown.tunnel, unknown.secret = os.urandom(16), os.urandom(32)
     took, said = {}, {}
-    for name, claim in (("unknown", unknown.claim), ("over", over.claim), ("not proved", lambda: peer.claim(1 << 40, os.urandom(32)))):
+    for name, claim in (("unknown", unknown.claim), ("over", over.claim), ("not proved", lambda link: peer.claim(link, 1 << 40, os.urandom(32)))):
         took[name] = []
         for _ in range(15):
             link = peer.connect(name)
             began = time.monotonic()
-            link.greet(claim())
+            link.greet(claim(link))
             answer = link.expect(wire.WELCOME)
             took[name].append(time.monotonic() - began)
             shown = answer[4][:24] + answer[4][24:40] + answer[4][80:]  # but for the attempt, which is ours, and the nonce

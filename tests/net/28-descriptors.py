@@ -22,8 +22,7 @@ LIMITED = ["prlimit", "--nofile=64:64"]
 
 def start(world, space, name, *arguments):
     """A proxy with few descriptors."""
-    state = ["--state-dir", world.folder / "state"] if name == "cproxy" else []
-    proxy = space.start(name, *LIMITED, harness.holdfast(name), *state, *arguments)
+    proxy = space.start(name, *LIMITED, harness.holdfast(name), *world.security(name), *arguments)
     proxy.is_proxy = True
     world.until(lambda: "listening on" in proxy.log(), 20, f"{name} to listen")
     return proxy

@@ -74,8 +74,7 @@ time_t time( time_t* at )
 
 
 def start(world, space, name, *arguments, before=()):
-    state = ["--state-dir", world.folder / "state"] if name == "cproxy" else []
-    proxy = space.start(name, *before, harness.holdfast(name), *state, *arguments)
+    proxy = space.start(name, *before, harness.holdfast(name), *world.security(name), *arguments)
     proxy.is_proxy = True
     world.until(lambda: "listening on" in proxy.log(), 20, f"{name} to listen")
     return proxy

@@ -4,12 +4,14 @@
    app -> cproxy       eth0 ═══════════════════════ eth0   sproxy -> target
    user nobody                                             user nobody
 
-Goal of this test: what somebody finds who looks around on the two machines. The proxies run without root. Nothing secret
-is in their logs, not at the chattiest level either: not the tunnel's secret nor its name, not the client's key nor its
-instance, and no byte of a session. The file with the key is its owner's alone, and a link put in its place is not
-followed. They write no other file. And the memory in which sessions are kept is left out of core dumps.
+Goal of this test: what somebody finds who looks around on the two machines, and on the wire between. The proxies run
+without root. Nothing secret is in their logs, not at the chattiest level either: not the tunnel's secret nor its name, not
+the keys nor the client's instance, and no byte of a session. Nothing of it is on the wire. The files with the keys are
+their owner's alone, and a link put in the place of one is not followed. They write no other file. And the memory in which
+sessions are kept is left out of core dumps. With `insecure`, the wire tells the scenario what to look for in the logs.
 """
 
+import base64
 import os
 import re
 import shutil
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import harness
 import peer
+import tls
 import wire
 from flows import Listener, dial
 
@@ -45,27 +48,28 @@ def start(world, space, name, *arguments, ready=True):
     return proxy
 
 
-def greetings(world, net, begin):
-    """The payloads of hello and welcome, read on the wire while `begin` is called."""
-    with net.router.inside():
-        sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
-    sniffer.bind(("c0", 0))
-    sniffer.setblocking(False)
-    seen = {}
+class Wiretap:
+    """Everything that passes the router, and the payloads of hello and welcome where they can be read."""
 
-    def look():
-        packet = sniffer.recv(65536)
-        for kind, size in ((wire.HELLO, 132), (wire.WELCOME, 112)):
+    def __init__(self, world, net):
+        self.world, self.seen, self.greetings = world, bytearray(), {}
+        with net.router.inside():
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.sock.bind(("c0", 0))
+        self.sock.setblocking(False)
+        world.watch(self.sock, self._look)
+
+    def _look(self):
+        packet = self.sock.recv(65536)
+        self.seen += packet
+        for kind, size in ((wire.HELLO, 164), (wire.WELCOME, 112)):
             at = packet.find(struct.pack("!BBH", kind, 0, size))
             if at > 0 and packet[at + 32:at + 36] == wire.MAGIC:
-                seen[kind] = packet[at + 32:at + 32 + size]
+                self.greetings.setdefault(kind, packet[at + 32:at + 32 + size])
 
-    world.watch(sniffer, look)
-    result = begin()
-    world.until(lambda: len(seen) == 2, 10, "the greetings on the wire")
-    world.unwatch(sniffer)
-    sniffer.close()
-    return result, seen[wire.HELLO], seen[wire.WELCOME]
+    def close(self):
+        self.world.unwatch(self.sock)
+        self.sock.close()
 
 
 def shows(text, secret):
@@ -80,12 +84,13 @@ def scenario(world):
     home = world.folder / "home"
     home.mkdir(mode=0o755)
     os.chown(home, NOBODY, NOBODY)
-    state = home / "state"
+    states = {name: home / name for name in ("cproxy", "sproxy")}
+    security = ["--insecure"] * world.insecure
     before = set(os.listdir("/tmp"))
 
-    sproxy = start(world, net.server, "sproxy", "--target", "127.0.0.1:7000", 6000)
-    cproxy, hello, welcome = greetings(world, net, lambda: start(world, net.client, "cproxy", "--state-dir", state, 5000,
-                                                                 net.server_address, 6000))
+    tap = Wiretap(world, net)
+    sproxy = start(world, net.server, "sproxy", "--state-dir", states["sproxy"], *security, "--target", "127.0.0.1:7000", 6000)
+    cproxy = start(world, net.client, "cproxy", "--state-dir", states["cproxy"], *security, 5000, net.server_address, 6000)
     world.say("both run as nobody")
     app = dial(world, net.client, "127.0.0.1", 5000, "app")
     far = target.next()
@@ -96,25 +101,40 @@ def scenario(world):
     net.move(net.next_address())
     app.write(SECRET_WORDS)
     world.until(lambda: bytes(far.text) == 2 * SECRET_WORDS, 10, "words after a move")
+    tap.close()
+    world.same(SECRET_WORDS in tap.seen, world.insecure, "whether the words can be read on the wire")
+    world.same(sorted(tap.greetings), [wire.HELLO, wire.WELCOME] * world.insecure, "and the greetings")
+    hello, welcome = (tap.greetings.get(kind, bytes(164)) for kind in (wire.HELLO, wire.WELCOME))
     for words in (SECRET_WORDS, wire.greeting(wire.hello(purpose=2, tunnel=welcome[24:40], attempt=99))):
-        stranger = dial(world, net.client, net.server_address, 6000, "stranger")
+        stranger = tls.dial_link(world, net.client, net.server_address, 6000, "stranger")
         stranger.write(words)
         world.until(lambda: stranger.over or stranger.text, 10, "an answer for a stranger")
         stranger.close()
     app.reset()
     world.until(lambda: far.over, 10, "the reset to arrive")
 
-    key = (state / "instance").read_bytes()
-    secrets = {"the tunnel's secret": peer.secret_of(hello, welcome), "the tunnel's name": welcome[24:40], "the client's instance": hello[20:36],
-               "the client's key": key, "its run": hello[36:44], "a nonce": hello[68:100], "bytes of a session": SECRET_WORDS}
+    instance = (states["cproxy"] / "instance").read_bytes()
+    secrets = {"what the instance is made of": instance, "bytes of a session": SECRET_WORDS}
+    if world.insecure:
+        secrets |= {"the tunnel's first secret": peer.secret_of(hello, welcome), "the tunnel's name": welcome[24:40],
+                    "the client's instance": hello[20:36], "its run": hello[36:44], "a nonce": hello[68:100]}
+    else:
+        keys = {"sproxy": "host_key", "cproxy": "client_key"}
+        secrets |= {name: base64.b64decode("".join((states[proxy] / name).read_text().splitlines()[1:-1]))[-32:] for proxy, name in keys.items()}
+    world.same([name for name, secret in secrets.items() if secret != SECRET_WORDS and secret in tap.seen and not world.insecure], [],
+               "no secret is on the wire")
     for proxy in (cproxy, sproxy):
         text = proxy.path.read_bytes()
         world.check_quietly(len(text.splitlines()) > 3, f"{proxy.name} has something to say")
         world.same([name for name, secret in secrets.items() if shows(text, secret)], [], f"no secret is in {len(text.splitlines())} lines of {proxy.name}")
 
-    mode = stat.S_IMODE((state / "instance").stat().st_mode), stat.S_IMODE(state.stat().st_mode)
-    world.same(mode, (0o600, 0o700), "the key and its folder are their owner's alone")
-    world.same(sorted(path.name for path in state.iterdir()), ["instance"], "there is nothing beside it")
+    files = {}
+    for state in states.values():
+        if state.exists():
+            world.same(oct(stat.S_IMODE(state.stat().st_mode)), oct(0o700), f"{state.name}: its folder is its owner's alone")
+            files |= {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in state.iterdir()}
+    kept = ["instance"] if world.insecure else ["client_key", "host_key", "instance", "known_hosts"]
+    world.same(files, {name: oct(0o600) for name in kept}, "and so are the files, and there is nothing beside them")
     mine = {name for name in set(os.listdir("/tmp")) - before if Path("/tmp", name).exists() and Path("/tmp", name).stat().st_uid == NOBODY}
     world.same(mine, set(), "and nothing in the folder that everybody shares")
     for proxy in (cproxy, sproxy):
@@ -125,16 +145,18 @@ def scenario(world):
         areas = re.findall(r"^\S+ \S+ \S+ \S+ \d+ +/memfd:\S*.*?^VmFlags: ([^\n]*)", Path(f"/proc/{proxy.pid}/smaps").read_text(), re.S | re.M)
         world.check(areas and all("dd" in flags.split() for flags in areas), f"{proxy.name}: {len(areas)} areas with sessions' bytes, none in core dumps")
 
-    # Somebody else was here first: a link to another file where the key should be.
+    # Somebody else was here first: a link to another file where a key should be.
     precious = home / "precious"
-    precious.write_bytes(bytes(32))
-    trap = home / "trap"
-    trap.mkdir()
-    os.chown(trap, NOBODY, NOBODY)
-    (trap / "instance").symlink_to(precious)
-    trapped = start(world, net.client, "cproxy-trapped", "--state-dir", trap, 5001, net.server_address, 6000, ready=False)
-    world.same(trapped.wait(10), 1, "a link in the place of the key is not followed")
-    world.same(precious.read_bytes(), bytes(32), "and what it points to is as it was")
+    for name in set(kept) & {"instance", "client_key"}:
+        precious.write_bytes(bytes(32))
+        trap = home / f"trap-{name}"
+        trap.mkdir(mode=0o700)
+        os.chown(trap, NOBODY, NOBODY)
+        (trap / name).symlink_to(precious)
+        trapped = start(world, net.client, f"cproxy-{name}", "--state-dir", trap, *security, 5001, net.server_address, 6000, ready=False)
+        world.same(trapped.wait(10), 1, f"a link in the place of {name} is not followed")
+        world.check_quietly(name in trapped.log(), f"{name} is named: {trapped.log()}")
+        world.same(precious.read_bytes(), bytes(32), "and what it points to is as it was")
 
 
 harness.main(scenario)

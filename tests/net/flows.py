@@ -176,6 +176,10 @@ class End:
         if not data:
             self.ends += 1
             return self._watch()
+        self._arrived(data)
+        self._watch()
+
+    def _arrived(self, data):
         if self._expected:
             right = self._expected.read(self.got, len(data))
             if data != right:
@@ -185,27 +189,26 @@ class End:
             self.text += data
         self.digest.update(data)
         self.got += len(data)
-        self._watch()
 
 
-def dial(world, space, address, port, name="", family=socket.AF_INET):
-    """An End that connects from inside a namespace."""
+def dial(world, space, address, port, name="", family=socket.AF_INET, end=End):
+    """An End (or what `end` makes of a socket) that connects from inside a namespace."""
     sock = space.socket(family)
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     error = sock.connect_ex((address, port))
-    end = End(world, sock, name)
+    made = end(world, sock, name)
     if error not in (0, errno.EINPROGRESS):
-        end.trouble = error
+        made.trouble = error
         world.unwatch(sock)
-    return end
+    return made
 
 
 class Listener:
-    """A target: accepts in a namespace. `on_accept( end )` may tell each new end what to do."""
+    """A target: accepts in a namespace. `on_accept( end )` may tell each new end, made by `end`, what to do."""
 
-    def __init__(self, world, space, port, address="127.0.0.1", on_accept=None):
-        self.world, self.on_accept, self.ends = world, on_accept, []
+    def __init__(self, world, space, port, address="127.0.0.1", on_accept=None, end=End):
+        self.world, self.on_accept, self.end, self.ends = world, on_accept, end, []
         self.sock = space.socket()
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.sock.bind((address, port))
@@ -220,7 +223,7 @@ class Listener:
             except BlockingIOError:
                 return
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            end = End(self.world, sock, f"target{len(self.ends)}")
+            end = self.end(self.world, sock, f"target{len(self.ends)}")
             self.ends.append(end)
             if self.on_accept:
                 self.on_accept(end)

@@ -37,6 +37,8 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
+INSECURE = "insecure" in sys.argv[1:]  # taken away here: the other arguments are the scenario's
+sys.argv[1:] = [word for word in sys.argv[1:] if word != "insecure"]
 
 
 class Failure(Exception):
@@ -273,10 +275,11 @@ class Namespace:
 class World:
     """Namespaces, programs and everything that must go away at the end. Use with `with`."""
 
-    def __init__(self):
+    def __init__(self, insecure=False):
         self.started = time.monotonic()
         self.folder = Path(tempfile.mkdtemp(prefix=f"holdfast-net-{os.getpid()}-"))
         self.folder.chmod(0o755)
+        self.insecure = insecure  # links in the clear; otherwise over TLS, as users have them
         self.programs = []
         self._closers = []
         self._selector = selectors.DefaultSelector()
@@ -403,14 +406,23 @@ class World:
     # -- Holdfast itself
 
     def cproxy(self, space, *arguments, name="cproxy", state=None, ready=True):
-        state = state or self.folder / f"{name}.state"
-        options = [] if "--raw" in arguments else ["--state-dir", state]
-        return self._proxy(space, name, "cproxy", [*options, *arguments], ready)
+        return self._proxy(space, name, "cproxy", arguments, state, ready)
 
-    def sproxy(self, space, *arguments, name="sproxy", ready=True):
-        return self._proxy(space, name, "sproxy", arguments, ready)
+    def sproxy(self, space, *arguments, name="sproxy", state=None, ready=True):
+        return self._proxy(space, name, "sproxy", arguments, state, ready)
 
-    def _proxy(self, space, name, program, arguments, ready):
+    def state(self, name):
+        """The state directory of a proxy of this name, unless it was given another one."""
+        return self.folder / f"{name}.state"
+
+    def security(self, name, *arguments, state=None):
+        """The options of a proxy that say who it is and how its links are secured. With --raw there is neither."""
+        if "--raw" in arguments:
+            return []
+        return ["--state-dir", state or self.state(name)] + ["--insecure"] * self.insecure
+
+    def _proxy(self, space, name, program, arguments, state, ready):
+        arguments = [*self.security(name, *arguments, state=state), *arguments]
         before = (self.folder / f"{name}.log").stat().st_size if (self.folder / f"{name}.log").exists() else 0
         proxy = space.start(name, holdfast(program), *arguments)
         proxy.is_proxy = True
@@ -584,7 +596,10 @@ def remove_namespace(name):
 
 
 def main(scenario):
-    """Runs `scenario( world )`, tells the outcome, leaves nothing behind."""
+    """Runs `scenario( world )`, tells the outcome, leaves nothing behind.
+
+    With the argument "insecure", which every scenario understands, links are in the clear.
+    """
 
     def stop(number, _):
         raise Failure(f"ended by signal {number}")
@@ -592,13 +607,13 @@ def main(scenario):
     if os.geteuid() != 0:
         if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0:
             kept = [f"{name}={os.environ[name]}" for name in ("HOLDFAST_BIN", "PATH") if name in os.environ]
-            os.execvp("sudo", ["sudo", "-n", "env", *kept, sys.executable, *sys.argv])
+            os.execvp("sudo", ["sudo", "-n", "env", *kept, sys.executable, *sys.argv, *["insecure"] * INSECURE])
         print("SKIPPED: network namespaces need root (run the tests with sudo)")
         sys.exit(SKIPPED)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
     try:
-        with World() as world:
+        with World(INSECURE) as world:
             scenario(world)
             world.finish()
             world.say("PASSED")

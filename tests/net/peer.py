@@ -1,39 +1,42 @@
 """A cproxy of the scenario's own: it greets, proves and resumes as docs/PROTOCOL.md says, and then does what the scenario
 wants, which a good cproxy would not.
 
-    Peer       a client with a tunnel: its instance, secret and attempts
+    Peer       a client with a tunnel: its key, instance, secrets and attempts
     Link       one of its connections: what it said, what it was told
 """
 
 import hashlib
 import hmac
 import os
-import struct
 
+import tls
 import wire
-from flows import dial
 from harness import Failure
 
-BINDING = bytes(32)  # of a link in the clear
+IN_THE_CLEAR = bytes(32)  # the binding of such a link
 
 
-def statement(label, tunnel, attempt, nonce):
-    return b"holdfast 1 " + label + BINDING + tunnel + struct.pack("!Q", attempt) + nonce
+def statement(label, binding, tunnel, hello):
+    """What both said about the tunnel and the attempt; the hello is its payload."""
+    return b"holdfast 1 " + label + binding + tunnel + hello[60:68] + hello[68:100]
 
 
 def mac(key, message):
     return hmac.new(key, message, hashlib.sha256).digest()
 
 
-def secret_of(hello, welcome):
-    """What both sides make of the greetings (payloads) that made a tunnel; whoever reads along can, too."""
-    nonces = hello[68:100] + welcome[48:80]
-    return mac(nonces, statement(b"secret", welcome[24:40], struct.unpack("!Q", hello[60:68])[0], hello[68:100]))
+def secret_of(hello, welcome, binding=IN_THE_CLEAR):
+    """What both sides make of the greetings (payloads) that made a tunnel; in the clear, whoever reads along can, too."""
+    return mac(hello[68:100] + welcome[48:80], statement(b"secret", binding, welcome[24:40], hello))
 
 
 class Link:
     def __init__(self, world, end):
         self.world, self.end, self.hello = world, end, None
+
+    @property
+    def binding(self):
+        return IN_THE_CLEAR if self.world.insecure else self.end.binding
 
     def greet(self, hello):
         self.hello = hello
@@ -60,15 +63,17 @@ class Link:
 
 
 class Peer:
-    def __init__(self, world, space, address, port):
+    def __init__(self, world, space, address, port, identity=None):
         self.world, self.space, self.address, self.port = world, space, address, port
+        self.identity = identity or tls.Identity()
         self.instance, self.run, self.attempt = os.urandom(16), os.urandom(8), 0
-        self.tunnel = self.secret = None
+        self.tunnel = self.secret = self.before = None
 
     def connect(self, name="peer"):
         """A link on which nothing is said yet."""
-        link = Link(self.world, dial(self.world, self.space, self.address, self.port, name))
-        self.world.until(lambda: link.end.connected, 10, "a connection to sproxy")
+        link = Link(self.world, tls.dial_link(self.world, self.space, self.address, self.port, name, self.identity))
+        ready = (lambda: link.end.connected) if self.world.insecure else (lambda: link.end.opened or link.end.over)
+        self.world.until(ready, 10, "a connection to sproxy")
         return link
 
     def new_tunnel(self):
@@ -77,20 +82,32 @@ class Peer:
         if link.answer() != wire.MADE:
             raise Failure(f"no tunnel was made: {link.frames()}")
         welcome = link.expect(wire.WELCOME)[4]
-        self.tunnel, self.secret = welcome[24:40], secret_of(link.hello, welcome)
+        self.tunnel, self.secret, self.before = welcome[24:40], secret_of(link.hello, welcome, link.binding), None
         return link
 
-    def claim(self, attempt=None, secret=None):
-        """The hello of a resume, with the next attempt unless another one is given."""
+    def claim(self, link, attempt=None, secret=None):
+        """The hello of a resume on this link, with the next attempt and our secrets unless others are given."""
         if attempt is None:
             self.attempt += 1
             attempt = self.attempt
-        nonce = os.urandom(32)
-        proof = mac(secret or self.secret, statement(b"hello", self.tunnel, attempt, nonce))
-        return wire.hello(purpose=2, instance=self.instance, run=self.run, tunnel=self.tunnel, attempt=attempt, nonce=nonce, proof=proof)
+        fields = dict(purpose=2, instance=self.instance, run=self.run, tunnel=self.tunnel, attempt=attempt, nonce=os.urandom(32))
+        stated = statement(b"hello", link.binding, self.tunnel, wire.hello(**fields))
+        secrets = [secret] if secret else [self.secret, self.before]
+        proofs = [mac(each, stated) if each else bytes(32) for each in secrets]
+        return wire.hello(**fields, **dict(zip(("proof", "proof_before"), proofs)))
 
-    def resume(self, link=None):
-        link = (link or self.connect()).greet(self.claim())
+    def resumed(self, link):
+        """The link was welcomed: sproxy proves itself as well, and the next secret takes the place of the latest."""
         if link.answer() != wire.RESUMED:
             raise Failure(f"the tunnel was not resumed: {link.frames()}")
-        return link
+        welcome = link.expect(wire.WELCOME)[4]
+        for secret in filter(None, (self.secret, self.before)):
+            if mac(secret, statement(b"welcome", link.binding, self.tunnel, link.hello) + welcome[48:80]) == welcome[80:112]:
+                self.before = secret
+                self.secret = mac(secret, statement(b"rotate", link.binding, self.tunnel, link.hello) + welcome[48:80])
+                return link
+        raise Failure(f"sproxy proved nothing: {welcome.hex()}")
+
+    def resume(self):
+        link = self.connect()
+        return self.resumed(link.greet(self.claim(link)))

@@ -14,12 +14,12 @@ def frame(kind, session=0, sequence=0, acknowledgement=0, payload=b"", window=1 
     return struct.pack("!BBHIQQQ", kind, flags, length, window, session, sequence, acknowledgement) + payload
 
 
-def hello(purpose=1, instance=None, tunnel=bytes(16), attempt=1, nonce=None, proof=bytes(32), beat_us=100_000, magic=MAGIC,
-          version=1, lowest=1, run=None, window=1 << 20):
+def hello(purpose=1, instance=None, tunnel=bytes(16), attempt=1, nonce=None, proof=bytes(32), proof_before=bytes(32),
+          beat_us=100_000, magic=MAGIC, version=1, lowest=1, run=None, window=1 << 20):
     payload = magic + struct.pack("!BBBBIII", version, lowest, purpose, 0, 0, beat_us, window)
     payload += instance or os.urandom(16)
     payload += os.urandom(8) if run is None else run
-    return payload + tunnel + struct.pack("!Q", attempt) + (nonce or os.urandom(32)) + proof
+    return payload + tunnel + struct.pack("!Q", attempt) + (nonce or os.urandom(32)) + proof + proof_before
 
 
 def welcome(answer=MADE, tunnel=None, attempt=1, magic=MAGIC, version=1, beat_us=100_000, window=1 << 20):
