@@ -5,6 +5,7 @@
 #include "proxy/openssl_crypto.hh"
 #include "proxy/relay.hh"
 #include "proxy_options.hh"
+#include "rights.hh"
 #include "security_options.hh"
 
 namespace holdfast {
@@ -28,6 +29,7 @@ int run( int argc, char** argv )
   const Signals signals { loop };
   if ( options.raw ) {
     Relay relay { loop, { config.bind, config.port, config.sproxy }, *log };
+    program::give_up_rights( config.security, { .program = "cproxy" }, *log );
     program::run( loop, signals, relay );
     return 0;
   }
@@ -52,6 +54,7 @@ int run( int argc, char** argv )
     tls->ask_for( config.sproxy.host );
   }
   Cproxy cproxy { loop, config, crypto, program::make_wires( tls.get() ), trusted, *log };
+  program::give_up_rights( config.security, { .program = "cproxy", .writable = { state.path() } }, *log );
   program::run( loop, signals, cproxy );
   return 0;
 }

@@ -6,7 +6,12 @@
 #include "proxy/openssl_crypto.hh"
 #include "proxy/relay.hh"
 #include "proxy_options.hh"
+#include "rights.hh"
 #include "security_options.hh"
+
+#include <filesystem>
+#include <system_error>
+#include <vector>
 
 namespace holdfast {
 namespace {
@@ -30,6 +35,18 @@ void say_who_may_come( const SproxyConfig& config,
               config.target.host,
               config.target.port );
   }
+}
+
+// Where the list of clients is and may be replaced.
+std::vector<std::string> folders_of( const std::optional<AuthorizedClients>& clients )
+{
+  if ( not clients ) {
+    return {};
+  }
+  const std::filesystem::path named { clients->path() };
+  std::error_code error; // then it cannot be read anyway, which the watch says
+  const std::filesystem::path file = std::filesystem::canonical( named, error );
+  return { std::filesystem::absolute( named ).parent_path().string(), file.parent_path().string() };
 }
 
 // The list of clients was changed.
@@ -67,6 +84,7 @@ int run( int argc, char** argv )
   const Signals signals { loop };
   if ( options.raw ) {
     Relay relay { loop, { config.bind, config.port, config.target }, *log };
+    program::give_up_rights( config.security, { .program = "sproxy" }, *log );
     program::run( loop, signals, relay );
     return 0;
   }
@@ -85,6 +103,7 @@ int run( int argc, char** argv )
   if ( clients ) {
     watch.emplace( loop, clients->path(), [&] { read_again( *clients, sproxy, *log ); } );
   }
+  program::give_up_rights( config.security, { .program = "sproxy", .readable = folders_of( clients ) }, *log );
   say_who_may_come( config, key, clients, *log );
   program::run( loop, signals, sproxy );
   return 0;

@@ -114,6 +114,31 @@ std::string Address::text() const
   return "an unknown address";
 }
 
+std::string network_of( const Address& address, unsigned bits_v4, unsigned bits_v6 )
+{
+  std::string network; // the family, then the address's bytes
+  unsigned bits = 0;
+  if ( address.family() == AF_INET6 ) {
+    sockaddr_in6 in {};
+    std::memcpy( &in, &address.storage, sizeof in );
+    const bool is_v4 = IN6_IS_ADDR_V4MAPPED( &in.sin6_addr );
+    const auto bytes = std::span { in.sin6_addr.s6_addr }.subspan( is_v4 ? 12 : 0 );
+    network.assign( 1, is_v4 ? '4' : '6' ).append( bytes.begin(), bytes.end() );
+    bits = is_v4 ? bits_v4 : bits_v6;
+  } else {
+    sockaddr_in in {};
+    std::memcpy( &in, &address.storage, sizeof in );
+    network.assign( 1, '4' ).append( reinterpret_cast<const char*>( &in.sin_addr ), sizeof in.sin_addr );
+    bits = bits_v4;
+  }
+  for ( unsigned i = 1; i < network.size(); ++i ) {
+    const unsigned before = 8 * ( i - 1 );
+    const unsigned kept = bits > before ? std::min( bits - before, 8U ) : 0;
+    network[i] = static_cast<char>( static_cast<unsigned char>( network[i] ) & ( 0xff00U >> kept ) );
+  }
+  return network;
+}
+
 std::optional<Address> literal_address( std::string_view host, std::uint16_t port )
 {
   if ( host.size() >= 2 and host.front() == '[' and host.back() == ']' ) {

@@ -28,6 +28,10 @@ struct Address
   [[nodiscard]] std::string text() const;
 };
 
+// The network that an address belongs to: its first bits, as bytes that are good for nothing but comparing. IPv4
+// inside IPv6 is IPv4.
+[[nodiscard]] std::string network_of( const Address& address, unsigned bits_v4, unsigned bits_v6 );
+
 // A literal IPv4 or IPv6 address (with or without [] and %interface); nothing when it is a name.
 [[nodiscard]] std::optional<Address> literal_address( std::string_view host, std::uint16_t port );
 

@@ -18,12 +18,13 @@ std::int64_t in_ms( Duration duration )
   return std::chrono::duration_cast<std::chrono::milliseconds>( duration ).count();
 }
 
-Dialler::Config dialler_config( const CproxyConfig& config, const Crypto& crypto )
+Dialler::Config dialler_config( const CproxyConfig& config, const Crypto& crypto, MakeWire wire )
 {
   std::uint64_t run = 0;
   crypto.random( std::as_writable_bytes( std::span { &run, 1 } ) );
   return {
     .sproxy = config.sproxy,
+    .wire = std::move( wire ),
     .claim
     = { .instance = config.instance, .run = run, .beat = config.pulse.beat, .window = config.first_window() },
     .pulse = config.pulse,
@@ -32,20 +33,26 @@ Dialler::Config dialler_config( const CproxyConfig& config, const Crypto& crypto
 
 } // namespace
 
-Cproxy::Cproxy( Loop& loop, const CproxyConfig& config, const Crypto& crypto, Log& log )
+Cproxy::Cproxy( Loop& loop,
+                const CproxyConfig& config,
+                const Crypto& crypto,
+                MakeWire wire,
+                std::function<void( const Digest& sproxy )> trusted,
+                Log& log )
   : loop_( loop )
   , config_( config )
   , log_( log )
   , arena_( config.memory )
   , scratch_( scratch_size )
   , record_( *arena_.tunnels().take() )
+  , trusted_( std::move( trusted ) )
   , end_( loop, batch_, Side::opener, record_, arena_.memory(), config.session_limits(), log, {} )
   , dialler_( loop,
               batch_,
               scratch_,
               crypto,
               log,
-              dialler_config( config, crypto ),
+              dialler_config( config, crypto, std::move( wire ) ),
               record_,
               { .found = [this]( Dialler::Found found ) { link_found( std::move( found ) ); },
                 .gone = [this] { tunnel_lost( ResetReason::forgotten ); } } )
@@ -95,6 +102,7 @@ void Cproxy::link_found( Dialler::Found found )
                end_.how_many_sessions() );
   } else {
     log_.info( "connected: link from {} to {}", local, far );
+    trusted_( found.link->channel().identity );
   }
   found.link->set_owner( *this );
   end_.attach( std::move( found.link ), found.window, loop_.now() );

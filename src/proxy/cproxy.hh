@@ -18,7 +18,13 @@ class Cproxy : public LinkOwner
 {
 public:
   // Listens; throws StartupError when it cannot. Whether sproxy can be reached shows later.
-  Cproxy( Loop& loop, const CproxyConfig& config, const Crypto& crypto, Log& log );
+  // `trusted` is told who made a tunnel with us: it is worth remembering.
+  Cproxy( Loop& loop,
+          const CproxyConfig& config,
+          const Crypto& crypto,
+          MakeWire wire,
+          std::function<void( const Digest& sproxy )> trusted,
+          Log& log );
   ~Cproxy() override;
 
   void turn();
@@ -44,6 +50,7 @@ private:
   FrameBatch batch_ {};
   std::vector<std::byte> scratch_;
   TunnelRecord& record_; // of our one tunnel
+  std::function<void( const Digest& sproxy )> trusted_;
   TunnelEnd end_;
   Dialler dialler_;
   Listener listener_;

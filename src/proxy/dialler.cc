@@ -23,7 +23,17 @@ constexpr Duration refused_pause = 10s;     // before asking again an sproxy tha
 constexpr Duration later_min = 100ms;       // bounds of what an sproxy may ask us to wait
 constexpr Duration later_max = 60s;
 
-constexpr Digest no_binding {}; // links are in the clear: nothing but the two nonces is common to their ends
+std::string reason_of( const Welcome& refused )
+{
+  switch ( refused.reason ) {
+    case Refusal::version: break;
+    case Refusal::place:
+      return "our tunnel may not be used from this address (its --roam); it waits for our return";
+    case Refusal::tunnels: return "it has as many tunnels with our key as it may have (its --client-tunnels)";
+    case Refusal::none: return "it does not say why";
+  }
+  return fmt::format( "it speaks version {} of the protocol, we speak {}", refused.version, protocol_version );
+}
 
 } // namespace
 
@@ -91,7 +101,7 @@ void Dialler::frame_arrived( LinkLeg& link, const Frame& frame )
 void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
 {
   LinkLeg& link = *candidate.link;
-  const auto outcome = claim_.answered( *candidate.hello, welcome, no_binding );
+  const auto outcome = claim_.answered( *candidate.hello, welcome, link.channel().binding );
   switch ( outcome ) {
     case Claim::Outcome::made:
     case Claim::Outcome::resumed: {
@@ -120,9 +130,7 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
       redial_.not_before( loop_.now() + std::clamp( welcome.retry_after, later_min, later_max ) );
       return;
     case Claim::Outcome::refused:
-      link.drop( fmt::format( "sproxy refuses us: it speaks version {} of the protocol, we speak {}",
-                              welcome.version,
-                              protocol_version ) );
+      link.drop( "sproxy refuses us: " + reason_of( welcome ) );
       redial_.not_before( loop_.now() + refused_pause );
       return;
     case Claim::Outcome::false_proof:
@@ -156,7 +164,7 @@ void Dialler::look_after( Candidate& candidate, Time now )
 
 void Dialler::say_hello( Candidate& candidate )
 {
-  candidate.hello = claim_.hello( no_binding );
+  candidate.hello = claim_.hello( candidate.link->channel().binding );
   FrameHeader header;
   header.type = FrameType::hello;
   candidate.link->say( header, encode( *candidate.hello ) );
@@ -232,10 +240,14 @@ void Dialler::dial( Time now )
   if ( candidates_.size() >= candidates_max ) {
     candidates_.erase( candidates_.begin() );
   }
-  candidates_.push_back(
-    { .link = std::make_unique<LinkLeg>(
-        loop_, *this, std::move( connecting.fd ), true, FrameType::welcome, config_.pulse, scratch_ ),
-      .address = address } );
+  candidates_.push_back( { .link = std::make_unique<LinkLeg>( loop_,
+                                                              *this,
+                                                              config_.wire( std::move( connecting.fd ) ),
+                                                              true,
+                                                              FrameType::welcome,
+                                                              config_.pulse,
+                                                              scratch_ ),
+                           .address = address } );
 }
 
 // -- a turn -------------------------------------------------------------------------------------------------------
@@ -245,7 +257,12 @@ void Dialler::turn( Time now )
   for ( Candidate& candidate : candidates_ ) {
     look_after( candidate, now );
     if ( candidate.link->ended() ) {
-      complain( fmt::format( "{}: {}", candidate.address.text(), *candidate.link->ended() ) );
+      const bool in_the_clear = candidate.hello and candidate.link->channel().identity == Digest {};
+      complain( fmt::format( "{}: {}{}",
+                             candidate.address.text(),
+                             *candidate.link->ended(),
+                             in_the_clear ? " (we speak in the clear; sproxy must be started with --insecure, too)"
+                                          : "" ) );
     }
   }
   std::erase_if( candidates_, []( const Candidate& candidate ) { return candidate.link->ended().has_value(); } );

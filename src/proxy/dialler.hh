@@ -24,6 +24,7 @@ public:
   struct Config
   {
     HostPort sproxy {};
+    MakeWire wire {};
     Claim::Config claim {};
     Pulse::Config pulse {};
   };

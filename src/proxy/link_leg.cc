@@ -21,25 +21,26 @@ constexpr int writes_per_turn = 8;
 
 LinkLeg::LinkLeg( Loop& loop,
                   LinkOwner& owner,
-                  Fd socket,
+                  std::unique_ptr<Wire> wire,
                   bool connecting,
                   FrameType greeting,
                   Pulse::Config pulse,
                   std::span<std::byte> scratch )
   : loop_( loop )
   , owner_( &owner )
-  , socket_( std::move( socket ) )
+  , wire_( std::move( wire ) )
   , connecting_( connecting )
   , reader_( greeting )
   , pulse_( pulse, loop.now() )
   , scratch_( scratch )
   , born_( loop.now() )
 {
-  prepare_link( socket_.get(), unsent_max );
+  const int socket = wire_->socket().get();
+  prepare_link( socket, unsent_max );
   if ( not connecting_ ) {
-    peer_ = peer_address( socket_.get() );
+    peer_ = peer_address( socket );
   }
-  loop_.watch( *this, socket_.get() );
+  loop_.watch( *this, socket );
 }
 
 LinkLeg::~LinkLeg()
@@ -54,31 +55,81 @@ void LinkLeg::drop( std::string reason )
   }
 }
 
+void LinkLeg::let_in()
+{
+  held_ = false;
+  knocks_ = false;
+  loop_.touch( *this );
+  if ( wire_->is_open() ) {
+    read_in();
+  } else {
+    open_wire();
+  }
+}
+
+void LinkLeg::linger()
+{
+  lingers_ = true;
+  wire_->say_no_more();
+  loop_.touch( *this );
+  read_on();
+}
+
+void LinkLeg::read_on()
+{
+  for ( int i = 0; i < reads_per_turn and lingers_; ++i ) {
+    const Transfer got = receive( wire_->socket().get(), scratch_ );
+    if ( got.kind == Transfer::Kind::would_block ) {
+      return;
+    }
+    lingers_ = got.kind == Transfer::Kind::moved;
+  }
+}
+
 void LinkLeg::break_off()
 {
   loop_.unwatch( *this );
-  close_with_reset( socket_ );
+  close_with_reset( wire_->socket() );
 }
 
 std::uint32_t LinkLeg::interest() const
 {
   if ( ended_ ) {
-    return 0;
+    return lingers_ ? std::uint32_t { EPOLLIN } : 0U;
   }
   if ( connecting_ ) {
     return EPOLLOUT;
+  }
+  if ( held_ ) {
+    return knocks_ ? 0U : std::uint32_t { EPOLLIN };
+  }
+  if ( not wire_->is_open() ) {
+    return wire_->opens_when_writable() ? EPOLLOUT : EPOLLIN;
   }
   return EPOLLIN | ( writable_ ? 0U : std::uint32_t { EPOLLOUT } );
 }
 
 void LinkLeg::ready( std::uint32_t events )
 {
+  if ( lingers_ ) {
+    read_on();
+    return;
+  }
+  if ( held_ ) {
+    knocks_ = true;
+    loop_.mute( *this );
+    return;
+  }
   if ( ended_ ) { // its socket may still report; it goes at the end of the turn
     loop_.mute( *this );
     return;
   }
   if ( connecting_ ) {
     finish_connecting();
+    return;
+  }
+  if ( not wire_->is_open() ) {
+    open_wire();
     return;
   }
   if ( ( events & EPOLLOUT ) != 0 ) {
@@ -96,45 +147,66 @@ Time LinkLeg::deadline() const
 
 void LinkLeg::finish_connecting()
 {
-  if ( const int error = pending_error( socket_.get() ); error != 0 ) {
+  if ( const int error = pending_error( wire_->socket().get() ); error != 0 ) {
     drop( error_text( error ) );
     return;
   }
   connecting_ = false;
-  peer_ = peer_address( socket_.get() );
+  peer_ = peer_address( wire_->socket().get() );
   pulse_.heard( loop_.now() );
+  open_wire();
+}
+
+void LinkLeg::open_wire()
+{
+  if ( not wire_->open() ) {
+    drop( wire_->problem() );
+  } else if ( wire_->is_open() ) {
+    read_in(); // what came together with the end of the handshake
+  }
 }
 
 void LinkLeg::read_in()
 {
-  for ( int i = 0; i < reads_per_turn and not ended_; ++i ) {
-    const Transfer got = receive( socket_.get(), scratch_ );
+  for ( int i = 0; not ended_; ++i ) {
+    const Transfer got = wire_->receive( scratch_, i >= reads_per_turn );
+    if ( wire_->stirred() ) {
+      pulse_.heard( loop_.now() ); // a large record takes long on a slow path
+    }
     switch ( got.kind ) {
       case Transfer::Kind::moved: break;
       case Transfer::Kind::would_block: return;
       case Transfer::Kind::ended: drop( "the other side closed it" ); return;
-      case Transfer::Kind::failed: drop( error_text( got.error ) ); return;
+      case Transfer::Kind::failed: drop_for( got ); return;
     }
-    pulse_.heard( loop_.now() );
-    reader_.feed( scratch_.first( got.count ) );
-    while ( const auto frame = reader_.next() ) {
-      if ( frame->header.type == FrameType::heartbeat ) {
-        pulse_.heartbeat_heard( frame->header, loop_.now() );
-      } else {
-        owner_->frame_arrived( *this, *frame );
-      }
-      if ( ended_ ) {
-        return;
-      }
-    }
-    if ( const auto fault = reader_.fault() ) {
-      drop( std::string { describe( *fault ) } );
-      return;
-    }
+    read_frames( got.count );
     if ( got.count < scratch_.size() ) {
       return; // the socket is empty; if more came meanwhile, the loop says so
     }
   }
+}
+
+void LinkLeg::read_frames( std::size_t count )
+{
+  reader_.feed( scratch_.first( count ) );
+  while ( const auto frame = reader_.next() ) {
+    if ( frame->header.type == FrameType::heartbeat ) {
+      pulse_.heartbeat_heard( frame->header, loop_.now() );
+    } else {
+      owner_->frame_arrived( *this, *frame );
+    }
+    if ( ended_ ) {
+      return;
+    }
+  }
+  if ( const auto fault = reader_.fault() ) {
+    drop( std::string { describe( *fault ) } );
+  }
+}
+
+void LinkLeg::drop_for( const Transfer& failed )
+{
+  drop( failed.error == EPROTO and not wire_->problem().empty() ? wire_->problem() : error_text( failed.error ) );
 }
 
 void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
@@ -154,11 +226,11 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
       batch.finish( 0 );
       return;
     }
-    const Transfer sent = send( socket_.get(), io_vectors( batch.slices() ) );
+    const Transfer sent = wire_->send( io_vectors( batch.slices() ) );
     writable_ = sent.kind == Transfer::Kind::moved and sent.count == batch.bytes();
     batch.finish( sent.count );
     if ( sent.kind == Transfer::Kind::failed ) {
-      drop( error_text( sent.error ) );
+      drop_for( sent );
     }
   }
 }

@@ -5,8 +5,9 @@
 #include "core/pulse.hh"
 #include "core/tunnel.hh"
 #include "net/loop.hh"
-#include "net/socket.hh"
+#include "net/wire.hh"
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,19 +30,19 @@ public:
   virtual void frame_arrived( LinkLeg& link, const Frame& frame ) = 0;
 };
 
-// One link's socket: connects, reads frames, writes frames, beats. Reads as soon as the loop reports bytes, so that
-// when silence is judged later in the turn, everything that had arrived has been heard.
+// One link: its wire connects and opens, then it reads frames, writes frames, beats. Reads as soon as the loop
+// reports bytes, so that when silence is judged later in the turn, everything that had arrived has been heard.
 //
 // Never destroyed from inside its own calls: a link that ended says so (ended()) and is removed by its owner
 // afterwards.
 class LinkLeg : public Watcher
 {
 public:
-  // `greeting`: the type of the first frame that may arrive. `connecting`: connect is under way on the socket.
-  // `scratch` is where bytes are read into, shared by all links of the process.
+  // `greeting`: the type of the first frame that may arrive. `connecting`: connect is under way on the wire's
+  // socket. `scratch` is where bytes are read into, shared by all links of the process.
   LinkLeg( Loop& loop,
            LinkOwner& owner,
-           Fd socket,
+           std::unique_ptr<Wire> wire,
            bool connecting,
            FrameType greeting,
            Pulse::Config pulse,
@@ -49,15 +50,28 @@ public:
   ~LinkLeg() override;
 
   void set_owner( LinkOwner& owner ) { owner_ = &owner; }
-  [[nodiscard]] bool connected() const { return not connecting_; }
+
+  // Does nothing with what arrives but to know of it, until let_in().
+  void hold() { held_ = true; }
+  [[nodiscard]] bool knocks() const { return knocks_; }
+  void let_in();
+
+  // Both ends of the wire are there and know each other: frames can be said.
+  [[nodiscard]] bool connected() const { return not connecting_ and wire_->is_open(); }
+  // Of a connected link.
+  [[nodiscard]] Channel channel() const { return wire_->channel(); }
   [[nodiscard]] Time born() const { return born_; }
   [[nodiscard]] const Address& peer() const { return peer_; }
-  [[nodiscard]] Address local() const { return local_address( socket_.get() ); }
+  [[nodiscard]] Address local() const { return local_address( wire_->socket().get() ); }
   Pulse& pulse() { return pulse_; }
 
   // Ends the link, for this reason; the first reason counts.
   void drop( std::string reason );
   [[nodiscard]] const std::optional<std::string>& ended() const { return ended_; }
+  // The link has ended, but its last words (why it was not let in) may still be on their way: reads on, and
+  // forgets what it reads, until the other side has closed.
+  void linger();
+  [[nodiscard]] bool lingers() const { return lingers_; }
 
   // Closes the socket of a link that is dead or replaced, with a reset: the kernel would go on for minutes sending
   // bytes to an address that is gone, for which nobody waits any more. Nothing may be called afterwards.
@@ -72,7 +86,7 @@ public:
   [[nodiscard]] bool flushed() const { return rest_.empty(); }
   // The last words are written; what still arrives is read until the other side closes. A socket that is closed
   // with unread bytes in it sends a reset, which may overtake the last words and destroy them.
-  void say_no_more() { end_writing( socket_.get() ); }
+  void say_no_more() { wire_->say_no_more(); }
   // When the link has to be looked at without anything having arrived: a beat is due, or silence becomes
   // suspicious.
   [[nodiscard]] Time deadline() const;
@@ -82,11 +96,15 @@ public:
 
 private:
   void finish_connecting();
+  void open_wire();
+  void read_on();
   void read_in();
+  void read_frames( std::size_t count );
+  void drop_for( const Transfer& failed );
 
   Loop& loop_;
   LinkOwner* owner_;
-  Fd socket_;
+  std::unique_ptr<Wire> wire_;
   bool connecting_;
   FrameReader reader_;
   Pulse pulse_;
@@ -95,6 +113,9 @@ private:
   Address peer_ {};
   std::vector<std::byte> rest_ {};
   bool writable_ = true;
+  bool lingers_ = false;
+  bool held_ = false;
+  bool knocks_ = false; // held, and something has arrived
   std::optional<std::string> ended_ {};
 };
 

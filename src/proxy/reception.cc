@@ -12,7 +12,10 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration patience = 5s;           // from accept to hello; a handshake over a satellite takes one
-constexpr std::size_t strangers_max = 1024; // the oldest goes first
+constexpr std::size_t strangers_max = 1024; // then one goes, of the network that has the most here
+constexpr unsigned let_in_at_once = 8;      // handshakes begun in a turn: about two milliseconds
+constexpr unsigned network_v4 = 32;         // bits of an address that say who somebody is, when turns are counted:
+constexpr unsigned network_v6 = 64;         // whoever has one IPv6 address has 2^64
 constexpr unsigned lines_max = 20;          // log lines a second about links that led to nothing
 
 } // namespace
@@ -22,14 +25,17 @@ Reception::Reception( Loop& loop,
                       std::span<std::byte> scratch,
                       Log& log,
                       std::vector<Fd> listeners,
+                      MakeWire wire,
                       Pulse::Config pulse,
                       Introduced introduced )
   : loop_( loop )
   , batch_( batch )
   , scratch_( scratch )
   , log_( log )
+  , wire_( std::move( wire ) )
   , pulse_( pulse )
   , introduced_( std::move( introduced ) )
+  , turnstile_( {}, loop.now() )
   , listener_(
       loop,
       std::move( listeners ),
@@ -41,11 +47,15 @@ Reception::Reception( Loop& loop,
 void Reception::arrived( Fd socket )
 {
   if ( strangers_.size() >= strangers_max ) {
-    log_end_of( *strangers_.front().link );
-    strangers_.pop_front();
+    const auto out = strangers_.find( turnstile_.most_expendable() );
+    log_end_of( *out->second.link );
+    let_go( out );
   }
-  strangers_.push_back(
-    { std::make_unique<LinkLeg>( loop_, *this, std::move( socket ), false, FrameType::hello, pulse_, scratch_ ) } );
+  auto link = std::make_unique<LinkLeg>(
+    loop_, *this, wire_( std::move( socket ) ), false, FrameType::hello, pulse_, scratch_ );
+  link->hold();
+  turnstile_.arrived( ++last_, network_of( link->peer(), network_v4, network_v6 ) );
+  strangers_[last_] = { std::move( link ) };
 }
 
 void Reception::frame_arrived( LinkLeg& link, const Frame& frame )
@@ -58,49 +68,87 @@ void Reception::frame_arrived( LinkLeg& link, const Frame& frame )
     link.drop( std::string { describe( *fault ) } );
     return;
   }
-  for ( Stranger& stranger : strangers_ ) {
-    if ( stranger.link.get() == &link ) {
-      stranger.answered = true;
-    }
-  }
+  find( link )->second.answered = true;
   introduced_( link, std::get<Hello>( decoded ) );
 }
 
 std::unique_ptr<LinkLeg> Reception::take( const LinkLeg& link )
 {
-  const auto at
-    = std::ranges::find_if( strangers_, [&]( const Stranger& stranger ) { return stranger.link.get() == &link; } );
-  auto taken = std::move( at->link );
-  strangers_.erase( at );
+  const auto stranger = find( link );
+  auto taken = std::move( stranger->second.link );
+  let_go( stranger );
   return taken;
+}
+
+Reception::Strangers::iterator Reception::find( const LinkLeg& link )
+{
+  return std::ranges::find_if( strangers_, [&]( const auto& entry ) { return entry.second.link.get() == &link; } );
+}
+
+Reception::Strangers::iterator Reception::let_go( Strangers::iterator stranger )
+{
+  turnstile_.left( stranger->first );
+  return strangers_.erase( stranger );
 }
 
 void Reception::close()
 {
   listener_.close();
-  strangers_.clear();
+  while ( not strangers_.empty() ) {
+    let_go( strangers_.begin() );
+  }
 }
 
 void Reception::turn( Time now )
 {
   listener_.tick( now );
+  let_some_in( now );
   for ( auto at = strangers_.begin(); at != strangers_.end(); ) {
-    LinkLeg& link = *at->link;
-    if ( at->answered and not link.ended() ) {
-      link.transmit( batch_, nullptr, now );
-    }
-    if ( not link.ended() and now - link.born() >= patience ) {
-      link.drop( "it did not introduce itself in time" );
-    }
-    if ( not link.ended() ) {
-      ++at;
-      continue;
-    }
-    if ( not at->answered ) {
-      log_end_of( link );
-    }
-    at = strangers_.erase( at );
+    at = look_after( at->second, now ) ? std::next( at ) : let_go( at );
   }
+}
+
+void Reception::let_some_in( Time now )
+{
+  for ( auto& [guest, stranger] : strangers_ ) {
+    if ( stranger.link->knocks() and not stranger.knocked ) {
+      stranger.knocked = true;
+      turnstile_.knocked( guest );
+    }
+  }
+  for ( unsigned i = 0; i < let_in_at_once; ++i ) {
+    const auto guest = turnstile_.next( now );
+    if ( not guest ) {
+      return;
+    }
+    strangers_.at( *guest ).link->let_in(); // may be taken() then
+  }
+}
+
+bool Reception::look_after( Stranger& stranger, Time now )
+{
+  LinkLeg& link = *stranger.link;
+  const bool in_time = now - link.born() < patience;
+  if ( stranger.leaving ) {
+    return link.lingers() and in_time;
+  }
+  if ( stranger.answered ) {
+    link.transmit( batch_, nullptr, now );
+  }
+  if ( not in_time ) {
+    link.drop( "it did not introduce itself in time" );
+  }
+  if ( not link.ended() ) {
+    return true;
+  }
+  if ( not stranger.answered ) {
+    log_end_of( link );
+  }
+  if ( not link.connected() and in_time ) { // why it was not let in is on its way
+    stranger.leaving = true;
+    link.linger();
+  }
+  return link.lingers();
 }
 
 // One line each, but not a thousand a second.
@@ -122,8 +170,8 @@ void Reception::log_end_of( const LinkLeg& link )
 
 Time Reception::deadline() const
 {
-  const Time impatient = strangers_.empty() ? never : strangers_.front().link->born() + patience;
-  return std::min( listener_.deadline(), impatient );
+  const Time impatient = strangers_.empty() ? never : strangers_.begin()->second.link->born() + patience;
+  return std::min( { listener_.deadline(), turnstile_.deadline(), impatient } );
 }
 
 } // namespace holdfast

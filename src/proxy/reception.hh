@@ -5,16 +5,18 @@
 #include "net/listener.hh"
 #include "proxy/link_leg.hh"
 #include "proxy/log.hh"
+#include "proxy/turnstile.hh"
 
 #include <functional>
-#include <list>
+#include <map>
 #include <memory>
 #include <span>
 
 namespace holdfast {
 
 // Where links arrive at sproxy and wait until they have introduced themselves. Strangers are cheap and get little:
-// a place among a bounded number, a few seconds, a kilobyte, one log line.
+// a place among a bounded number, a few seconds from accept on whatever they send, a bounded handshake when it is
+// their turn (a few are let in between two turns of the loop, so sessions never wait for them), one log line.
 class Reception : public LinkOwner
 {
 public:
@@ -28,6 +30,7 @@ public:
              std::span<std::byte> scratch,
              Log& log,
              std::vector<Fd> listeners,
+             MakeWire wire,
              Pulse::Config pulse,
              Introduced introduced );
 
@@ -45,20 +48,31 @@ private:
   struct Stranger
   {
     std::unique_ptr<LinkLeg> link;
+    bool knocked = false;  // waits to be let in
     bool answered = false; // with a no; it stays until it has read that
+    bool leaving = false;  // the same, its handshake has failed
   };
+  using Strangers = std::map<Turnstile::Guest, Stranger>; // in the order they came
 
   void arrived( Fd socket );
+  void let_some_in( Time now );
+  // Whether it is to stay.
+  [[nodiscard]] bool look_after( Stranger& stranger, Time now );
+  Strangers::iterator find( const LinkLeg& link );
+  Strangers::iterator let_go( Strangers::iterator stranger );
   void log_end_of( const LinkLeg& link );
 
   Loop& loop_;
   FrameBatch& batch_;
   std::span<std::byte> scratch_;
   Log& log_;
+  MakeWire wire_;
   Pulse::Config pulse_;
   Introduced introduced_;
-  std::list<Stranger> strangers_ {}; // in the order they came
-  Time lines_since_ {};              // log lines in the second that began then
+  Turnstile turnstile_;
+  Strangers strangers_ {};
+  Turnstile::Guest last_ = 0;
+  Time lines_since_ {}; // log lines in the second that began then
   unsigned lines_ = 0;
   Listener listener_;
 };

@@ -19,6 +19,8 @@ constexpr Duration empty_patience = 60s; // a tunnel without link and sessions i
 constexpr Duration farewell_patience = 1s; // for the last words when we are stopped
 constexpr Duration retry_after = 5s;       // told to clients beyond tunnels_max
 
+constexpr Digest nobody {}; // the identity of all clients on links in the clear
+
 std::string short_name( const Id& id )
 {
   return fmt::format( "{:02x}{:02x}{:02x}{:02x}",
@@ -26,6 +28,17 @@ std::string short_name( const Id& id )
                       std::to_integer<unsigned>( id[1] ),
                       std::to_integer<unsigned>( id[2] ),
                       std::to_integer<unsigned>( id[3] ) );
+}
+
+std::string reason_of( Refusal refusal, const Hello& hello )
+{
+  switch ( refusal ) {
+    case Refusal::version: break;
+    case Refusal::place: return "its tunnel may not be used from there (--roam)";
+    case Refusal::tunnels: return "its client has as many tunnels as it may have (--client-tunnels)";
+    case Refusal::none: return "for no reason";
+  }
+  return fmt::format( "it speaks protocol version {}, not {}", hello.version, protocol_version );
 }
 
 } // namespace
@@ -38,27 +51,34 @@ struct Sproxy::Client : LinkOwner
   Id id;
   std::string name; // for the log
   TunnelEnd end;
+  Time made;
+  Address home;                // the client's, when the tunnel was made
   std::string last_address {}; // of the client, to see it move
+  Time leaves_by = never;      // it was told goodbye, and is over when it has heard that, or then
   bool over = false;           // to be removed in this turn
 
-  Client( Sproxy& owner, TunnelRecord& tunnel )
+  Client( Sproxy& owner, TunnelRecord& tunnel, const Address& address )
     : sproxy( owner )
     , record( tunnel )
     , id( tunnel.id )
     , name( "tunnel " + short_name( tunnel.id ) )
-    , end( owner.loop_,
-           owner.batch_,
-           Side::acceptor,
-           record,
-           owner.arena_.memory(),
-           owner.config_.session_limits(),
-           owner.log_,
-           { .session_arrived = [&owner]( TunnelEnd& e, Session& session ) { owner.session_arrived( e, session ); },
-             .session_left = [&owner]( TunnelEnd&, Session& session ) { owner.dials_.erase( &session ); } } )
+    , end(
+        owner.loop_,
+        owner.batch_,
+        Side::acceptor,
+        record,
+        owner.arena_.memory(),
+        owner.config_.session_limits(),
+        owner.log_,
+        { .session_arrived = [this]( TunnelEnd&, Session& session ) { sproxy.session_arrived( *this, session ); },
+          .session_left = [&owner]( TunnelEnd&, Session& session ) { owner.dials_.erase( &session ); } } )
+    , made( owner.loop_.now() )
+    , home( address )
   {}
 
   void frame_arrived( LinkLeg& link, const Frame& frame ) override
   {
+    Admission::confirm( record );
     if ( const auto fault = end.tunnel().receive( frame ) ) {
       link.drop( std::string { describe( *fault ) } );
     }
@@ -76,7 +96,8 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Ma
                 { .beat = config.pulse.beat,
                   .window = config.first_window(),
                   .retry_after = retry_after,
-                  .tunnels_max = config.memory.sessions },
+                  .tunnels_max = config.memory.sessions,
+                  .tunnels_per_client = config.client_limits.tunnels },
                 arena_.tunnels() )
   , reception_( loop,
                 batch_,
@@ -100,7 +121,7 @@ Sproxy::~Sproxy()
 
 void Sproxy::answer( LinkLeg& link, const Hello& hello )
 {
-  const Admission::Decision decision = admission_.decide( hello, link.channel(), true );
+  const Admission::Decision decision = admission_.decide( hello, link.channel(), may_be_here( hello, link ) );
   const Welcome& welcome = decision.welcome;
   FrameHeader header;
   header.type = FrameType::welcome;
@@ -122,12 +143,22 @@ void Sproxy::answer( LinkLeg& link, const Hello& hello )
       break;
     case Answer::later: log_.warn( "link from {}: put off: too many tunnels", link.peer().text() ); break;
     case Answer::refused:
-      log_.warn( "link from {}: refused: it speaks protocol version {}, not {}",
-                 link.peer().text(),
-                 hello.version,
-                 protocol_version );
+      log_.warn( "link from {}: refused: {}", link.peer().text(), reason_of( welcome.reason, hello ) );
       break;
   }
+}
+
+// Whether the tunnel that this link claims, truly or not, may be used from where it comes from.
+bool Sproxy::may_be_here( const Hello& hello, const LinkLeg& link ) const
+{
+  const auto client = clients_.find( hello.tunnel );
+  if ( config_.roam == Roam::anywhere or client == clients_.end() ) {
+    return true;
+  }
+  const bool exactly = config_.roam == Roam::nowhere;
+  const unsigned bits_v4 = exactly ? 32 : 24; // a network as most are cut
+  const unsigned bits_v6 = exactly ? 128 : 64;
+  return network_of( link.peer(), bits_v4, bits_v6 ) == network_of( client->second->home, bits_v4, bits_v6 );
 }
 
 void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision )
@@ -136,7 +167,7 @@ void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission:
   auto& client = clients_[id];
   const std::string address = link.peer().text();
   if ( not client ) {
-    client = std::make_unique<Client>( *this, *decision.record );
+    client = std::make_unique<Client>( *this, *decision.record, link.peer() );
     log_.info( "{}: new, link from {}", client->name, address );
   } else {
     log_.info( "{}: resumed, link from {} (was {}), carrying {}",
@@ -159,6 +190,16 @@ void Sproxy::look_after( Client& client, Time now )
     return;
   }
   TunnelEnd& end = client.end;
+  if ( client.leaves_by != never ) {
+    end.turn( now );
+    client.over = end.goodbye_heard() or now >= client.leaves_by;
+    return;
+  }
+  if ( config_.age_max and now - client.made >= *config_.age_max ) {
+    log_.info( "{}: as old as a tunnel may become (--max-age): ending {}", client.name, end.how_many_sessions() );
+    dismiss( client, ResetReason::expired );
+    return;
+  }
   if ( const auto reason = end.tunnel().goodbye() ) {
     log_.info( "{}: the client said goodbye: {}", client.name, describe( *reason ) );
     end_client( client, *reason );
@@ -190,6 +231,26 @@ void Sproxy::look_after( Client& client, Time now )
   }
 }
 
+// Ends a tunnel that its client still uses, and tells it.
+void Sproxy::dismiss( Client& client, ResetReason reason )
+{
+  admission_.forget( client.id );
+  client.end.say_goodbye( reason, loop_.now() );
+  client.leaves_by = loop_.now() + farewell_patience;
+}
+
+void Sproxy::revoke( std::span<const Digest> identities )
+{
+  for ( auto& [id, client] : clients_ ) {
+    if ( std::ranges::find( identities, client->record.identity ) != identities.end() and not client->over
+         and client->leaves_by == never ) {
+      log_.info(
+        "{}: its client is not admitted any more: ending {}", client->name, client->end.how_many_sessions() );
+      dismiss( *client, ResetReason::stopped );
+    }
+  }
+}
+
 void Sproxy::end_client( Client& client, ResetReason reason )
 {
   admission_.forget( client.id );
@@ -199,16 +260,21 @@ void Sproxy::end_client( Client& client, ResetReason reason )
 
 // -- sessions -----------------------------------------------------------------------------------------------------
 
-void Sproxy::session_arrived( TunnelEnd& end, Session& session )
+void Sproxy::session_arrived( Client& client, Session& session )
 {
+  TunnelEnd& end = client.end;
   if ( dials_.contains( &session ) ) {
     return;
   }
+  if ( has_too_many_sessions( client.record.identity ) ) {
+    end.reset( session, ResetReason::limit, "its client has as many as it may have (--client-sessions)" );
+    return;
+  }
   if ( config_.single ) {
-    for ( auto& [id, client] : clients_ ) {
-      client->end.tunnel().for_each_session( [&]( Session& other ) {
+    for ( auto& [id, other_client] : clients_ ) {
+      other_client->end.tunnel().for_each_session( [&]( Session& other ) {
         if ( &other != &session ) {
-          client->end.reset( other, ResetReason::superseded );
+          other_client->end.reset( other, ResetReason::superseded );
         }
       } );
     }
@@ -217,6 +283,18 @@ void Sproxy::session_arrived( TunnelEnd& end, Session& session )
     loop_, config_.target, target_patience, [this, &end, &session]( TargetDial::Outcome outcome ) {
       target_answered( end, session, std::move( outcome ) );
     } );
+}
+
+bool Sproxy::has_too_many_sessions( const Digest& identity ) const
+{
+  if ( identity == nobody ) {
+    return false;
+  }
+  std::size_t sessions = 0;
+  for ( const auto& [id, client] : clients_ ) {
+    sessions += client->record.identity == identity ? client->end.tunnel().sessions() : 0;
+  }
+  return sessions > config_.client_limits.sessions;
 }
 
 void Sproxy::target_answered( TunnelEnd& end, Session& session, TargetDial::Outcome outcome )
@@ -280,7 +358,10 @@ Time Sproxy::deadline() const
     deadline = std::min( deadline, dial->deadline() );
   }
   for ( const auto& [id, client] : clients_ ) {
-    deadline = std::min( deadline, client->end.deadline() );
+    deadline = std::min( { deadline, client->end.deadline(), client->leaves_by } );
+    if ( config_.age_max ) {
+      deadline = std::min( deadline, client->made + *config_.age_max );
+    }
     if ( client->end.link() == nullptr ) {
       const Duration patience
         = client->end.tunnel().sessions() == 0 ? std::min( empty_patience, config_.keep ) : config_.keep;

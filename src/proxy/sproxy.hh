@@ -9,6 +9,7 @@
 
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,7 @@ class Sproxy
 {
 public:
   // Listens; throws StartupError when it cannot.
-  Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Log& log );
+  Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, MakeWire wire, Log& log );
   ~Sproxy();
   Sproxy( const Sproxy& ) = delete;
   Sproxy& operator=( const Sproxy& ) = delete;
@@ -35,14 +36,19 @@ public:
   // a second.
   void stop();
   [[nodiscard]] bool stopped() const;
+  // These clients are not admitted any more: ends what they have.
+  void revoke( std::span<const Digest> identities );
 
 private:
   struct Client;
   void answer( LinkLeg& link, const Hello& hello );
+  [[nodiscard]] bool may_be_here( const Hello& hello, const LinkLeg& link ) const;
   void welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision );
   void look_after( Client& client, Time now );
+  void dismiss( Client& client, ResetReason reason );
   void end_client( Client& client, ResetReason reason );
-  void session_arrived( TunnelEnd& end, Session& session );
+  void session_arrived( Client& client, Session& session );
+  [[nodiscard]] bool has_too_many_sessions( const Digest& identity ) const;
   void target_answered( TunnelEnd& end, Session& session, TargetDial::Outcome outcome );
   void tick_dials( Time now );
 

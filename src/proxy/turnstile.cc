@@ -1,0 +1,96 @@
+#include "proxy/turnstile.hh"
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration sweep_every = 1s;
+
+double in_seconds( Duration duration )
+{
+  return std::chrono::duration<double>( duration ).count();
+}
+
+} // namespace
+
+double Turnstile::Network::turns_at( Time now, const Config& config ) const
+{
+  return std::min( config.burst, turns + in_seconds( now - counted ) * config.rate );
+}
+
+void Turnstile::arrived( Guest guest, std::string network )
+{
+  auto& crowd
+    = networks_.try_emplace( network, Network { .turns = config_.burst, .counted = last_ } ).first->second;
+  crowd.here.push_back( guest );
+  network_of_[guest] = std::move( network );
+}
+
+void Turnstile::knocked( Guest guest )
+{
+  networks_.at( network_of_.at( guest ) ).knocking.push_back( guest );
+}
+
+void Turnstile::left( Guest guest )
+{
+  const auto network = network_of_.find( guest );
+  Network& crowd = networks_.at( network->second );
+  std::erase( crowd.here, guest );
+  std::erase( crowd.knocking, guest );
+  network_of_.erase( network );
+}
+
+std::optional<Turnstile::Guest> Turnstile::next( Time now )
+{
+  last_ = now;
+  if ( now - swept_ >= sweep_every ) { // a network that has all its turns again is like one never seen
+    swept_ = now;
+    std::erase_if( networks_, [&]( const auto& entry ) {
+      return entry.second.here.empty() and entry.second.turns_at( now, config_ ) >= config_.burst;
+    } );
+  }
+  auto at = networks_.upper_bound( last_served_ );
+  for ( std::size_t i = 0; i < networks_.size(); ++i, ++at ) {
+    if ( at == networks_.end() ) {
+      at = networks_.begin();
+    }
+    Network& network = at->second;
+    const double turns = network.turns_at( now, config_ );
+    if ( network.knocking.empty() or turns < 1 ) {
+      continue;
+    }
+    network.turns = turns - 1;
+    network.counted = now;
+    last_served_ = at->first;
+    const Guest guest = network.knocking.back();
+    network.knocking.pop_back();
+    return guest;
+  }
+  return std::nullopt;
+}
+
+Time Turnstile::deadline() const
+{
+  Time deadline = never;
+  for ( const auto& [name, network] : networks_ ) {
+    if ( not network.knocking.empty() ) {
+      const double missing = std::max( 0.0, 1 - network.turns_at( last_, config_ ) );
+      const std::chrono::duration<double> wait { missing / config_.rate };
+      deadline = std::min( deadline, last_ + std::chrono::duration_cast<Duration>( wait ) + 1us );
+    }
+  }
+  return deadline;
+}
+
+Turnstile::Guest Turnstile::most_expendable() const
+{
+  return std::ranges::max_element( networks_, {}, []( const auto& entry ) { return entry.second.here.size(); } )
+    ->second.here.front();
+}
+
+} // namespace holdfast

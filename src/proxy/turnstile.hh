@@ -1,0 +1,63 @@
+#pragma once
+
+#include "core/time.hh"
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace holdfast {
+
+// Whose turn it is among strangers who want something that costs us (a handshake). They come from networks, and it
+// is networks that take turns: however many come from one, the others wait for one of them at most. Within a
+// network the newest goes first: of a flood, most are never served, but somebody who comes again and again soon is,
+// so a crowd does not lock anybody out for good who shares its address. What one network may cost in a second is
+// bounded.
+class Turnstile
+{
+public:
+  using Guest = std::uint64_t; // any number that is nobody else's
+  struct Config
+  {
+    double rate = 100;   // turns a second for one network,
+    double burst = 1000; // and so many at once, when it was quiet before: all clients behind one address come back
+  };
+
+  Turnstile( Config config, Time now ) : config_( config ), last_( now ) {}
+
+  void arrived( Guest guest, std::string network );
+  void knocked( Guest guest ); // it wants its turn
+  void left( Guest guest );    // served or not
+
+  // Who goes now, once: it does not knock any more, but stays until it left().
+  [[nodiscard]] std::optional<Guest> next( Time now );
+  // When next() will have somebody, if nobody comes.
+  [[nodiscard]] Time deadline() const;
+  // Whom to turn out when the place is full: the oldest one of the network that has the most here. Not to be asked
+  // when nobody is here.
+  [[nodiscard]] Guest most_expendable() const;
+
+private:
+  struct Network
+  {
+    std::deque<Guest> here {};      // in the order they came
+    std::vector<Guest> knocking {}; // the newest last
+    double turns = 0;               // it may take now
+    Time counted {};
+    [[nodiscard]] double turns_at( Time now, const Config& config ) const;
+  };
+
+  Config config_;
+  std::map<std::string, Network> networks_ {};
+  std::unordered_map<Guest, std::string> network_of_ {};
+  std::string last_served_ {};
+  Time last_;          // next() was called
+  Time swept_ = last_; // networks that nobody is here from were forgotten
+};
+
+} // namespace holdfast

@@ -1,0 +1,407 @@
+#include "net/tls.hh"
+
+#include "net/error.hh"
+
+#include <gmock/gmock.h>
+#include <openssl/evp.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+// Two ends of a link in one process, over a pair of sockets, whichever of them has something to do.
+
+namespace holdfast {
+namespace {
+
+using testing::HasSubstr;
+
+struct Key
+{
+  Key() : owner( ::EVP_PKEY_Q_keygen( nullptr, nullptr, "ED25519" ), &::EVP_PKEY_free ) {}
+  [[nodiscard]] EVP_PKEY& get() const { return *owner; }
+  [[nodiscard]] Digest digest() const { return key_digest( *owner ); }
+  std::unique_ptr<EVP_PKEY, decltype( &::EVP_PKEY_free )> owner;
+};
+
+std::optional<std::string> welcome( const Digest& )
+{
+  return std::nullopt;
+}
+
+std::array<Fd, 2> socket_pair()
+{
+  std::array<int, 2> fds {};
+  EXPECT_EQ( ::socketpair( AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds.data() ), 0 );
+  return { Fd { fds[0] }, Fd { fds[1] } };
+}
+
+struct Ends
+{
+  std::unique_ptr<Wire> client, server;
+
+  Ends( const TlsContext& client_context, const TlsContext& server_context )
+  {
+    auto sockets = socket_pair();
+    client = client_context.wire( std::move( sockets[0] ) );
+    server = server_context.wire( std::move( sockets[1] ) );
+  }
+  // Both open as far as they can; whether both are open.
+  bool open() const
+  {
+    bool good = true;
+    for ( int i = 0; i < 10 and good; ++i ) {
+      good = ( client->is_open() or client->open() ) and ( server->is_open() or server->open() );
+    }
+    return client->is_open() and server->is_open();
+  }
+};
+
+class TlsTest : public testing::Test
+{
+protected:
+  Key client_key, server_key;
+  TlsContext client { TlsContext::Role::client, client_key.get(), &welcome };
+  TlsContext server { TlsContext::Role::server, server_key.get(), &welcome };
+};
+
+std::span<const std::byte> bytes_of( std::string_view text )
+{
+  return std::as_bytes( std::span { text } );
+}
+
+Transfer send_text( Wire& wire, std::string_view text )
+{
+  const iovec slice { const_cast<char*>( text.data() ), text.size() };
+  return wire.send( std::span { &slice, 1 } );
+}
+
+std::string receive_text( Wire& wire )
+{
+  std::string text( 100000, '\0' );
+  text.resize( wire.receive( std::as_writable_bytes( std::span { text } ) ).count );
+  return text;
+}
+
+TEST_F( TlsTest, BothEndsKnowEachOtherAndShareABinding )
+{
+  const Ends ends { client, server };
+  ASSERT_TRUE( ends.open() ) << ends.client->problem() << ends.server->problem();
+  EXPECT_EQ( ends.client->channel().identity, server_key.digest() );
+  EXPECT_EQ( ends.server->channel().identity, client_key.digest() );
+  EXPECT_EQ( ends.client->channel().binding, ends.server->channel().binding );
+  EXPECT_NE( ends.client->channel().binding, Digest {} );
+}
+
+TEST_F( TlsTest, AnotherConnectionOfTheSameEndsHasAnotherBinding )
+{
+  const Ends one { client, server };
+  const Ends other { client, server };
+  ASSERT_TRUE( one.open() and other.open() );
+  EXPECT_NE( one.client->channel().binding, other.client->channel().binding );
+}
+
+TEST_F( TlsTest, WordsGoBothWays )
+{
+  const Ends ends { client, server };
+  ASSERT_TRUE( ends.open() );
+  EXPECT_EQ( send_text( *ends.client, "from client" ).count, 11 );
+  EXPECT_EQ( send_text( *ends.server, "from server" ).count, 11 );
+  EXPECT_EQ( receive_text( *ends.server ), "from client" );
+  EXPECT_EQ( receive_text( *ends.client ), "from server" );
+}
+
+// As a link sends: what was not taken comes again, perhaps gathered from other slices, and more behind it.
+TEST_F( TlsTest, EveryByteArrivesOnceWhateverTheSocketTakes )
+{
+  const Ends ends { client, server };
+  const int small = 4096;
+  ASSERT_EQ( ::setsockopt( ends.client->socket().get(), SOL_SOCKET, SO_SNDBUF, &small, sizeof small ), 0 );
+  ASSERT_TRUE( ends.open() );
+
+  std::mt19937 random { 1 };
+  std::string all( 3'000'000, '\0' );
+  for ( char& c : all ) {
+    c = static_cast<char>( random() );
+  }
+  std::size_t sent = 0;
+  std::string got;
+  std::string into( 262144, '\0' );
+  while ( got.size() < all.size() ) {
+    std::vector<iovec> slices;
+    for ( std::size_t at = sent; at < all.size() and at < sent + 131072; ) {
+      const std::size_t size = std::min<std::size_t>( 1 + random() % 17000, all.size() - at );
+      slices.push_back( { all.data() + at, size } );
+      at += size;
+    }
+    if ( sent < all.size() ) {
+      const Transfer transfer = ends.client->send( slices );
+      ASSERT_NE( transfer.kind, Transfer::Kind::failed ) << ends.client->problem();
+      sent += transfer.count;
+    }
+    const std::size_t room = 1 + random() % into.size();
+    const Transfer transfer
+      = ends.server->receive( std::as_writable_bytes( std::span { into } ).first( room ), random() % 4 == 0 );
+    ASSERT_NE( transfer.kind, Transfer::Kind::failed ) << ends.server->problem();
+    got.append( into, 0, transfer.count );
+  }
+  EXPECT_EQ( got, all );
+}
+
+// What OpenSSL has read from the socket does not wake anybody: it must be had without reading the socket again.
+TEST_F( TlsTest, NothingIsLeftBehindWhenTheSocketIsNotReadAnyMore )
+{
+  const Ends ends { client, server };
+  ASSERT_TRUE( ends.open() );
+  for ( int i = 0; i < 20; ++i ) {
+    ASSERT_EQ( send_text( *ends.client, std::string( 1000, 'x' ) ).count, 1000 );
+  }
+  std::array<std::byte, 500> little {};
+  std::size_t total = ends.server->receive( little ).count; // reads all that there is from the socket
+  ASSERT_EQ( total, little.size() );
+  for ( ;; ) {
+    const Transfer transfer = ends.server->receive( little, true );
+    if ( transfer.kind != Transfer::Kind::moved ) {
+      break;
+    }
+    total += transfer.count;
+  }
+  EXPECT_EQ( total, 20000 );
+}
+
+TEST_F( TlsTest, APartOfARecordIsASignOfLife )
+{
+  const Ends ends { client, server };
+  ASSERT_TRUE( ends.open() );
+  static_cast<void>( ends.server->stirred() );
+  send_text( *ends.client, std::string( 16000, 'x' ) );
+  std::array<std::byte, 100> stolen {};
+  auto sockets = socket_pair(); // the server gets the record in two parts
+  const Transfer part = receive( ends.server->socket().get(), stolen );
+  ASSERT_EQ( part.count, stolen.size() );
+  std::swap( ends.server->socket(), sockets[0] );
+  ASSERT_EQ( send( sockets[1].get(), std::span<const std::byte> { stolen } ).count, stolen.size() );
+  EXPECT_EQ( receive_text( *ends.server ), "" );
+  EXPECT_TRUE( ends.server->stirred() );
+  EXPECT_FALSE( ends.server->stirred() );
+}
+
+TEST_F( TlsTest, AClientGoesNoFurtherWithAServerItDoesNotKnow )
+{
+  std::optional<Digest> shown;
+  const TlsContext careful { TlsContext::Role::client, client_key.get(), [&]( const Digest& identity ) {
+                              shown = identity;
+                              return std::optional<std::string> { "I do not know this key" };
+                            } };
+  const Ends ends { careful, server };
+  EXPECT_FALSE( ends.open() );
+  EXPECT_EQ( shown, server_key.digest() );
+  EXPECT_EQ( ends.client->problem(), "I do not know this key" );
+  EXPECT_FALSE( ends.server->open() );
+  EXPECT_THAT( ends.server->problem(), HasSubstr( "refuses our key" ) ); // and never learned the client's
+}
+
+TEST_F( TlsTest, AServerTellsTheClientWhoseKeyItDoesNotAdmit )
+{
+  const TlsContext strict { TlsContext::Role::server, server_key.get(), []( const Digest& ) {
+                             return std::optional<std::string> { "not on the list" };
+                           } };
+  const Ends ends { client, strict };
+  EXPECT_FALSE( ends.open() );
+  EXPECT_EQ( ends.server->problem(), "not on the list" );
+  ASSERT_TRUE( ends.client->is_open() ); // a client is done before the server has seen its key (RFC 8446, 2)
+  std::array<std::byte, 10> nothing {};
+  EXPECT_EQ( ends.client->receive( nothing ).kind, Transfer::Kind::failed );
+  EXPECT_THAT( ends.client->problem(), HasSubstr( "does not admit our key" ) );
+}
+
+TEST_F( TlsTest, WhoSpeaksInTheClearIsTold )
+{
+  auto sockets = socket_pair();
+  const auto wire = server.wire( std::move( sockets[0] ) );
+  ASSERT_EQ( send( sockets[1].get(), bytes_of( std::string( 200, '\1' ) ) ).count, 200 );
+  EXPECT_FALSE( wire->open() );
+  EXPECT_THAT( wire->problem(), HasSubstr( "--insecure" ) );
+}
+
+TEST_F( TlsTest, WhoSpeaksSomethingElseIsNotUnderstood )
+{
+  auto sockets = socket_pair();
+  const auto wire = server.wire( std::move( sockets[0] ) );
+  ASSERT_GT( send( sockets[1].get(), bytes_of( "GET / HTTP/1.1\r\n\r\n" ) ).count, 0 );
+  EXPECT_FALSE( wire->open() );
+  EXPECT_THAT( wire->problem(), HasSubstr( "does not speak TLS" ) );
+}
+
+TEST_F( TlsTest, AHandshakeThatDoesNotEndIsCutShort )
+{
+  auto sockets = socket_pair();
+  const auto wire = server.wire( std::move( sockets[0] ) );
+  // The beginning of a client hello that announces 2^24 - 1 bytes, in records of 16 KiB.
+  std::string record { "\x16\x03\x01\x40\x00", 5 };
+  record += std::string { "\x01\xff\xff\xff\x03\x03", 6 } + std::string( 16384 - 6, '\0' );
+  bool good = true;
+  for ( int i = 0; i < 10 and good; ++i ) {
+    static_cast<void>( send( sockets[1].get(), bytes_of( record ) ) );
+    good = wire->open();
+  }
+  EXPECT_FALSE( good );
+}
+
+TEST_F( TlsTest, AStreamThatIsCutShortHasEnded )
+{
+  const Ends ends { client, server };
+  ASSERT_TRUE( ends.open() );
+  send_text( *ends.client, "last words" );
+  ends.client->socket().reset(); // without a close_notify
+  EXPECT_EQ( receive_text( *ends.server ), "last words" );
+  std::array<std::byte, 10> nothing {};
+  EXPECT_EQ( ends.server->receive( nothing ).kind, Transfer::Kind::ended );
+}
+
+TEST_F( TlsTest, ARecordThatWasChangedOnItsWayEndsTheLink )
+{
+  const Ends ends { client, server };
+  ASSERT_TRUE( ends.open() );
+  send_text( *ends.client, "transfer 1 coin" );
+  std::array<std::byte, 200> record {};
+  const Transfer taken = receive( ends.server->socket().get(), record );
+  record[taken.count / 2] ^= std::byte { 1 };
+  auto sockets = socket_pair();
+  std::swap( ends.server->socket(), sockets[0] );
+  static_cast<void>( send( sockets[1].get(), std::span<const std::byte> { record }.first( taken.count ) ) );
+  std::array<std::byte, 100> into {};
+  EXPECT_EQ( ends.server->receive( into ).kind, Transfer::Kind::failed );
+  EXPECT_THAT( ends.server->problem(), HasSubstr( "TLS" ) );
+}
+
+// Clients that are not ours.
+class OtherClient
+{
+public:
+  explicit OtherClient( Fd socket )
+    : socket_( std::move( socket ) ), context_( ::SSL_CTX_new( ::TLS_client_method() ), &::SSL_CTX_free )
+  {}
+  SSL_CTX* context() { return context_.get(); }
+  void shake()
+  {
+    if ( not ssl_ ) {
+      ssl_.reset( ::SSL_new( context_.get() ) );
+      ::SSL_set_fd( ssl_.get(), socket_.get() );
+    }
+    ::SSL_connect( ssl_.get() );
+  }
+
+private:
+  Fd socket_;
+  std::unique_ptr<SSL_CTX, decltype( &::SSL_CTX_free )> context_;
+  std::unique_ptr<SSL, decltype( &::SSL_free )> ssl_ { nullptr, &::SSL_free };
+};
+
+// Whether the server lets it in.
+bool opens( Wire& server, OtherClient& client )
+{
+  bool good = true;
+  for ( int i = 0; i < 10 and good and not server.is_open(); ++i ) {
+    client.shake();
+    good = server.open();
+  }
+  return server.is_open();
+}
+
+class OtherClientTest : public TlsTest
+{
+protected:
+  std::array<Fd, 2> sockets = socket_pair();
+  std::unique_ptr<Wire> wire = server.wire( std::move( sockets[0] ) );
+  OtherClient other { std::move( sockets[1] ) };
+
+  void show_a_key()
+  {
+    ASSERT_EQ( ::SSL_CTX_use_PrivateKey( other.context(), &client_key.get() ), 1 );
+    const std::unique_ptr<X509, decltype( &::X509_free )> certificate { ::X509_new(), &::X509_free };
+    ::X509_set_pubkey( certificate.get(), &client_key.get() );
+    ::X509_gmtime_adj( ::X509_getm_notBefore( certificate.get() ), 0 );
+    ::X509_gmtime_adj( ::X509_getm_notAfter( certificate.get() ), 1000 );
+    ::X509_sign( certificate.get(), &client_key.get(), nullptr );
+    ASSERT_EQ( ::SSL_CTX_use_certificate( other.context(), certificate.get() ), 1 );
+  }
+  void offer( std::string_view protocols )
+  {
+    ::SSL_CTX_set_alpn_protos( other.context(),
+                               reinterpret_cast<const unsigned char*>( protocols.data() ),
+                               static_cast<unsigned>( protocols.size() ) );
+  }
+};
+
+TEST_F( OtherClientTest, IsLetInWhenItDoesAllThatWeAskFor ) // or the tests below prove nothing
+{
+  show_a_key();
+  offer( "\x0aholdfast/1" );
+  EXPECT_TRUE( opens( *wire, other ) ) << wire->problem();
+}
+
+TEST_F( OtherClientTest, MustSpeakTls13 )
+{
+  show_a_key();
+  offer( "\x0aholdfast/1" );
+  SSL_CTX_set_max_proto_version( other.context(), TLS1_2_VERSION );
+  EXPECT_FALSE( opens( *wire, other ) );
+}
+
+TEST_F( OtherClientTest, MustShowAKey )
+{
+  offer( "\x0aholdfast/1" );
+  EXPECT_FALSE( opens( *wire, other ) );
+}
+
+TEST_F( OtherClientTest, MustOfferOurProtocol )
+{
+  show_a_key();
+  EXPECT_FALSE( opens( *wire, other ) );
+  EXPECT_THAT( wire->problem(), HasSubstr( "not Holdfast" ) );
+}
+
+TEST_F( OtherClientTest, MayNotOfferAnotherProtocolOnly )
+{
+  show_a_key();
+  offer( "\x08http/1.1" );
+  EXPECT_FALSE( opens( *wire, other ) );
+}
+
+TEST_F( OtherClientTest, MayNotMakeUsCalculateWithAnotherKindOfKey )
+{
+  const std::unique_ptr<EVP_PKEY, decltype( &::EVP_PKEY_free )> rsa {
+    ::EVP_PKEY_Q_keygen( nullptr, nullptr, "RSA", std::size_t { 2048 } ), &::EVP_PKEY_free
+  };
+  client_key.owner.reset( nullptr );
+  const std::unique_ptr<X509, decltype( &::X509_free )> certificate { ::X509_new(), &::X509_free };
+  ::X509_set_pubkey( certificate.get(), rsa.get() );
+  ::X509_sign( certificate.get(), rsa.get(), ::EVP_sha256() );
+  ASSERT_EQ( ::SSL_CTX_use_certificate( other.context(), certificate.get() ), 1 );
+  ASSERT_EQ( ::SSL_CTX_use_PrivateKey( other.context(), rsa.get() ), 1 );
+  offer( "\x0aholdfast/1" );
+  EXPECT_FALSE( opens( *wire, other ) );
+}
+
+TEST( Tls, AKeysDigestIsThatOfItsPublicKeyInDer )
+{
+  // openssl genpkey -algorithm ED25519 and then: openssl pkey -pubout -outform DER | openssl dgst -sha256
+  const std::array<unsigned char, 32> seed { 1 };
+  const std::unique_ptr<EVP_PKEY, decltype( &::EVP_PKEY_free )> key {
+    ::EVP_PKEY_new_raw_private_key( EVP_PKEY_ED25519, nullptr, seed.data(), seed.size() ), &::EVP_PKEY_free
+  };
+  constexpr std::array<unsigned, 4> begins { 0x6b, 0x7b, 0x14, 0x7f };
+  const Digest digest = key_digest( *key );
+  for ( std::size_t i = 0; i < begins.size(); ++i ) {
+    EXPECT_EQ( std::to_integer<unsigned>( digest[i] ), begins[i] );
+  }
+}
+
+} // namespace
+} // namespace holdfast

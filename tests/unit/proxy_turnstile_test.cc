@@ -1,0 +1,145 @@
+#include "proxy/turnstile.hh"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <set>
+
+namespace holdfast {
+namespace {
+
+using namespace std::chrono_literals;
+
+class TurnstileTest : public testing::Test
+{
+protected:
+  Turnstile::Guest comes( const std::string& network )
+  {
+    turnstile.arrived( ++last, network );
+    turnstile.knocked( last );
+    return last;
+  }
+
+  Time now = Time {} + 1h;
+  Turnstile turnstile { { .rate = 10, .burst = 3 }, now };
+  Turnstile::Guest last = 0;
+};
+
+TEST_F( TurnstileTest, NobodyGoesWhoHasNotKnocked )
+{
+  turnstile.arrived( 1, "a" );
+  EXPECT_EQ( turnstile.next( now ), std::nullopt );
+  EXPECT_EQ( turnstile.deadline(), never );
+  turnstile.knocked( 1 );
+  EXPECT_EQ( turnstile.next( now ), 1 );
+  EXPECT_EQ( turnstile.next( now ), std::nullopt ); // each goes once
+}
+
+TEST_F( TurnstileTest, ACrowdDoesNotHoldUpSomebodyFromElsewhere )
+{
+  for ( int i = 0; i < 1000; ++i ) {
+    comes( "crowd" );
+  }
+  const auto owner = comes( "elsewhere" );
+  const auto first = turnstile.next( now );
+  const auto second = turnstile.next( now );
+  EXPECT_TRUE( first == owner or second == owner );
+}
+
+TEST_F( TurnstileTest, TheNewestOfACrowdGoesFirst )
+{
+  comes( "crowd" );
+  comes( "crowd" );
+  const auto newest = comes( "crowd" );
+  EXPECT_EQ( turnstile.next( now ), newest );
+}
+
+TEST_F( TurnstileTest, WhoComesAgainAndAgainGetsThroughACrowdAtHisOwnAddress )
+{
+  // A flood of a thousand a second with ten turns a second, and an owner who dials four times a second, as we do.
+  std::set<Turnstile::Guest> owners;
+  bool served = false;
+  for ( int ms = 0; ms < 120'000 and not served; ++ms, now += 1ms ) {
+    if ( ms % 250 == 249 ) {
+      owners.insert( comes( "cafe" ) );
+    }
+    comes( "cafe" );
+    while ( const auto guest = turnstile.next( now ) ) {
+      served = served or owners.contains( *guest );
+      turnstile.left( *guest );
+    }
+    if ( last > 1000 ) { // the oldest are turned out, as when the place is full
+      turnstile.left( turnstile.most_expendable() );
+    }
+  }
+  EXPECT_TRUE( served );
+}
+
+TEST_F( TurnstileTest, OneNetworkGetsABurstAndThenItsRate )
+{
+  for ( int i = 0; i < 100; ++i ) {
+    comes( "a" );
+  }
+  int turns = 0;
+  while ( turnstile.next( now ) ) {
+    ++turns;
+  }
+  EXPECT_EQ( turns, 3 );
+  EXPECT_GT( turnstile.deadline(), now );
+  EXPECT_LE( turnstile.deadline(), now + 101ms );
+
+  turns = 0;
+  for ( const Time end = now + 2s; now < end; now += 1ms ) {
+    while ( turnstile.next( now ) ) {
+      ++turns;
+    }
+  }
+  EXPECT_NEAR( turns, 20, 1 );
+}
+
+TEST_F( TurnstileTest, TheDeadlineIsNeverTooEarly )
+{
+  for ( int i = 0; i < 10; ++i ) {
+    comes( "a" );
+  }
+  for ( int i = 0; i < 3; ++i ) {
+    EXPECT_TRUE( turnstile.next( now ) );
+  }
+  for ( int i = 0; i < 5; ++i ) {
+    EXPECT_FALSE( turnstile.next( now ) );
+    now = turnstile.deadline();
+    EXPECT_TRUE( turnstile.next( now ) );
+  }
+}
+
+TEST_F( TurnstileTest, FullMeansTheLargestCrowdsOldestGoes )
+{
+  const auto owner = comes( "owner" ); // was here first
+  const auto oldest = comes( "crowd" );
+  const auto next_oldest = comes( "crowd" );
+  comes( "crowd" );
+  EXPECT_EQ( turnstile.most_expendable(), oldest );
+  turnstile.left( oldest );
+  EXPECT_EQ( turnstile.most_expendable(), next_oldest );
+  EXPECT_NE( turnstile.most_expendable(), owner );
+}
+
+TEST_F( TurnstileTest, WhoLeftIsNotServed )
+{
+  turnstile.left( comes( "a" ) );
+  EXPECT_EQ( turnstile.next( now ), std::nullopt );
+}
+
+TEST_F( TurnstileTest, ANetworkDoesNotGetANewBurstByLeaving )
+{
+  int turns = 0;
+  for ( const Time end = now + 3s; now < end; now += 10ms ) { // beyond a sweep
+    const auto guest = comes( "a" );
+    turns += turnstile.next( now ) ? 1 : 0;
+    turnstile.left( guest );
+  }
+  EXPECT_NEAR( turns, 3 + 30, 1 );
+}
+
+} // namespace
+} // namespace holdfast
