@@ -50,11 +50,14 @@ def scenario(world):
     ends(sproxy, "--keep", "forever", "6000", status=2, says=["forever"])
     ends(sproxy, "--bind", "not-an-address", "6000", status=2, says=["not-an-address"])
     ends(sproxy, "--max-sessions", "many", "6000", status=2, says=["many"])
+    ends(sproxy, "--insecure", "--ca", "a", "--cert", "b", "--key", "c", "6000", status=2, says=["--insecure", "--ca"])
+    ends(sproxy, "--ca", "a", "6000", status=2, says=["--ca", "--cert", "--key"])
 
     for program, options in ((cproxy, ("--bind", "--raw", "--heartbeat", "--misses", "--window", "--memory", "--keep",
-                                       "--max-sessions", "--log-level", "--state-dir", "--version")),
+                                       "--max-sessions", "--log-level", "--state-dir", "--insecure", "--user", "--no-sandbox", "--version")),
                              (sproxy, ("--target", "--bind", "--raw", "--heartbeat", "--misses", "--window", "--memory",
-                                       "--keep", "--max-sessions", "--single", "--log-level", "--version"))):
+                                       "--keep", "--max-sessions", "--single", "--log-level", "--state-dir", "--insecure", "--user",
+                                       "--no-sandbox", "--version"))):
         shown = net.client.run(program, "--help").stdout
         world.same([option for option in options if option not in shown], [], f"{program.rsplit('/', 1)[-1]} --help names every option")
         world.check(any(digit.isdigit() for digit in net.client.run(program, "--version").stdout), "--version tells a version")
@@ -64,15 +67,16 @@ def scenario(world):
     Listener(world, net.client, 6100, "0.0.0.0")
     ends(cproxy, *state, "5100", "10.9.0.2", "6000", status=1, says=["5100", "already in use"])
     ends(cproxy, "--raw", "5100", "10.9.0.2", "6000", status=1, says=["5100", "already in use"])
-    ends(sproxy, "6100", status=1, says=["6100", "already in use"])
+    ends(sproxy, *state, "6100", status=1, says=["6100", "already in use"])
     ends(cproxy, *state, "--bind", "10.77.0.1", "5000", "10.9.0.2", "6000", status=1, says=["10.77.0.1", "cannot assign"])
     as_nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
     place = world.folder / "nobody"
     place.mkdir()
     place.chmod(0o777)
     ends(cproxy, "--state-dir", place / "state", "99", "10.9.0.2", "6000", status=1, says=["99", "permission denied"], before=as_nobody)
-    ends(sproxy, "99", status=1, says=["99", "permission denied"], before=as_nobody)
+    ends(sproxy, "--state-dir", place / "state", "99", status=1, says=["99", "permission denied"], before=as_nobody)
     ends(cproxy, "--state-dir", "/proc/holdfast", "5000", "10.9.0.2", "6000", status=1, says=["/proc/holdfast"])
+    ends(sproxy, *state, "--user", "nobody-of-that-name", "6000", status=1, says=["nobody-of-that-name"])
 
     # Who may call: apps of this machine only, unless --bind says otherwise; links from everywhere.
     shy = world.cproxy(net.client, 5200, "10.9.0.2", 6000, name="cproxy-shy")

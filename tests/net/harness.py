@@ -37,6 +37,7 @@ HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
+TROUBLE = r"Sanitizer|runtime error:|Assertion|terminate called|the sandbox refused"  # lines that no good proxy writes
 INSECURE = "insecure" in sys.argv[1:]  # taken away here: the other arguments are the scenario's
 sys.argv[1:] = [word for word in sys.argv[1:] if word != "insecure"]
 
@@ -437,7 +438,7 @@ class World:
         """The end of every good scenario: the proxies are still there, and end orderly when asked to."""
         proxies = [program for program in self.programs if getattr(program, "is_proxy", False)]
         for proxy in proxies:
-            trouble = proxy.lines(r"Sanitizer|runtime error:|Assertion|terminate called")
+            trouble = proxy.lines(TROUBLE)
             if trouble:
                 raise Failure(f"{proxy.name} had trouble of its own: {trouble[0]}")
             if proxy.expected_end:
@@ -448,7 +449,7 @@ class World:
             status = proxy.wait(15)
             if status != 0:
                 raise Failure(f"{proxy.name} ended with status {status} after SIGTERM, not 0")
-            trouble = proxy.lines(r"Sanitizer|runtime error:|Assertion|terminate called")
+            trouble = proxy.lines(TROUBLE)
             if trouble:
                 raise Failure(f"{proxy.name} had trouble of its own at the end: {trouble[0]}")
 
