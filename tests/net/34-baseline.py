@@ -14,9 +14,9 @@ import sys
 import time
 
 import harness
+import tls
 import wire
 from flows import Listener, dial
-from peer import Peer
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
 AT_ONCE = 100
@@ -87,17 +87,18 @@ def scenario(world):
         living.clear()
         target.ends.clear()
 
-    unknown = Peer(world, net.client, net.server_address, 6000)
-    unknown.tunnel, unknown.secret = bytes(16), bytes(32)
-    words = [lambda: b"GET / HTTP/1.1\r\n\r\n", lambda: wire.greeting(wire.hello(magic=b"NOPE")), lambda: wire.greeting(unknown.claim()),
-             lambda: wire.greeting(wire.hello())[:77], lambda: b""]
+    beginning = wire.greeting(wire.hello()) if world.insecure else tls.client_hello()
+    kinds = [(dial, lambda: b"GET / HTTP/1.1\r\n\r\n"), (dial, lambda: beginning[:77]), (dial, lambda: b""),
+             (tls.dial_link, lambda: wire.greeting(wire.hello(magic=b"NOPE"))),
+             (tls.dial_link, lambda: wire.greeting(wire.hello(purpose=2, proof=bytes(32))))]
 
     def handshakes(count):
         strangers, begun, done = [], 0, 0
         while done < count:
             while begun < count and len(strangers) < AT_ONCE:
-                end = dial(world, net.client, net.server_address, 6000, "stranger")
-                end.write(words[begun % len(words)]())
+                begin, words = kinds[begun % len(kinds)]
+                end = begin(world, net.client, net.server_address, 6000, "stranger")
+                end.write(words())
                 end.born = time.monotonic()
                 strangers.append(end)
                 begun += 1

@@ -1,0 +1,99 @@
+#!/usr/bin/python3
+"""
+   client                              [router]            server
+   app -> cproxy       eth0 ═══════════════════════ eth0   sproxy -> target
+          user nobody                                      user nobody
+
+Goal of this test: somebody who gets into a running proxy finds next to nothing. Started by root with --user, both run as
+that user for good, with its groups, without capabilities, without a way to new ones, and with a filter for system calls
+in force; the rights of root cannot be had back. All the same they do what they are for: names are looked up, links are
+made again after moves, a new host is recorded, and nothing that they need was refused. Without --user they keep root's
+name and nothing else of it.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+import harness
+from flows import Listener, Source, dial
+
+NOBODY = 65534
+
+
+def status(proxy):
+    """What proc(5) says about the process: its lines as a dictionary."""
+    return dict(line.split(":\t", 1) for line in Path(f"/proc/{proxy.pid}/status").read_text().splitlines() if ":\t" in line)
+
+
+def sandboxed(proxy):
+    """Sanitizers and gcov leave files and system calls alone; the log says what is in force."""
+    (line,) = proxy.lines("sandbox: ")
+    return "not in this" not in line
+
+
+def expect_least(world, proxy, user):
+    shown = status(proxy)
+    world.same(set(shown["Uid"].split()), {str(user)}, f"{proxy.name}: every user id")
+    if user:
+        world.same(set(shown["Gid"].split()) | set(shown["Groups"].split()) & {"0"}, {str(user)}, f"{proxy.name}: its groups")
+    for name in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+        world.check_quietly(int(shown[name], 16) == 0, f"{proxy.name}: {name} is empty: {shown[name]}")
+    world.same(shown["NoNewPrivs"], "1", f"{proxy.name}: no new privileges")
+    if sandboxed(proxy):
+        world.same(shown["Seccomp"], "2", f"{proxy.name}: a filter for system calls")
+    else:
+        world.say(f"{proxy.name}: {proxy.lines('sandbox: ')[0]}")
+
+
+def scenario(world):
+    net = harness.Routed(world)
+    target = Listener(world, net.server, 7000)
+    states = {}
+    for name in ("cproxy", "sproxy"):
+        states[name] = world.state(name)
+        states[name].mkdir(mode=0o700)
+        os.chown(states[name], NOBODY, NOBODY)
+    net.client.knows("far.example", net.server_address)
+
+    sproxy = world.sproxy(net.server, "--user", "nobody", "--log-level", "debug", "--target", "127.0.0.1:7000", 6000)
+    cproxy = world.cproxy(net.client, "--user", "nobody", "--log-level", "debug", 5000, "far.example", 6000)
+    app = dial(world, net.client, "127.0.0.1", 5000, "app").expect(Source(2))
+    far = target.next().expect(Source(1))
+    for proxy in (cproxy, sproxy):
+        expect_least(world, proxy, NOBODY)
+
+    upto = 0
+    for _ in range(3):
+        net.move(net.next_address())
+        upto += 300_000
+        app.send(Source(1), upto)
+        far.send(Source(2), upto)
+        world.until(lambda: app.got == far.got == upto, 20, lambda: f"the session after a move ({app!r}, {far!r})")
+    world.say("true: links are made again, the name is looked up again")
+    if not world.insecure:
+        world.check("far.example" in (states["cproxy"] / "known_hosts").read_text(), "the new host was recorded")
+        owners = {path.name: path.stat().st_uid for path in states["cproxy"].iterdir()}
+        world.same(set(owners.values()), {NOBODY}, f"all in the state directory is the user's: {sorted(owners)}")
+    for proxy in (cproxy, sproxy):
+        world.same(proxy.lines("refused system call"), [], f"{proxy.name} was refused nothing")
+
+    # A privileged port is bound before root is gone.
+    low = world.sproxy(net.server, "--user", "nobody", "--target", "127.0.0.1:7000", 99, name="sproxy-low")
+    world.check(net.server.listens(99), "a privileged port is listened on, by nobody")
+    low.signal(signal.SIGTERM)
+    world.same(low.wait(10), 0, "and it ends orderly")
+
+    # Without --user: root in name only.
+    root = world.cproxy(net.client, "--log-level", "debug", 5001, net.server_address, 6000, name="cproxy-root")
+    again = dial(world, net.client, "127.0.0.1", 5001, "again")
+    target.next()
+    expect_least(world, root, 0)
+    again.close()
+
+    loose = world.cproxy(net.client, "--no-sandbox", 5002, net.server_address, 6000, name="cproxy-loose")
+    world.same(status(loose)["Seccomp"], "0", "with --no-sandbox there is no filter")
+    world.check(loose.lines("--no-sandbox"), "which is said")
+
+
+harness.main(scenario)
