@@ -314,6 +314,7 @@ private:
     } else {
       channel_.identity = key_digest( *key );
       open_ = true;
+      ::SSL_set_default_read_buffer_len( ssl_.get(), read_buffer ); // not for strangers
     }
   }
 
@@ -438,7 +439,6 @@ TlsContext::TlsContext( Role role, Judge judge )
   SSL_CTX_set_mode(
     context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS );
   SSL_CTX_set_read_ahead( context, 1 );
-  ::SSL_CTX_set_default_read_buffer_len( context, read_buffer );
   SSL_CTX_set_max_cert_list( context, handshake_max );
   ::SSL_CTX_set_verify( context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr );
   ::SSL_CTX_set_cert_verify_callback( context, &TlsContext::verify, this );
