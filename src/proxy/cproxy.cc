@@ -43,13 +43,13 @@ Cproxy::Cproxy( Loop& loop,
   , config_( config )
   , log_( log )
   , arena_( config.memory )
-  , scratch_( scratch_size )
+  , scratch_( private_memory( scratch_size ) )
   , record_( *arena_.tunnels().take() )
   , trusted_( std::move( trusted ) )
   , end_( loop, batch_, Side::opener, record_, arena_.memory(), config.session_limits(), log, {} )
   , dialler_( loop,
               batch_,
-              scratch_,
+              scratch_.memory(),
               crypto,
               log,
               dialler_config( config, crypto, std::move( wire ) ),

@@ -91,7 +91,7 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Ma
   , crypto_( crypto )
   , log_( log )
   , arena_( config.memory )
-  , scratch_( scratch_size )
+  , scratch_( private_memory( scratch_size ) )
   , admission_( crypto,
                 { .beat = config.pulse.beat,
                   .window = config.first_window(),
@@ -101,7 +101,7 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Ma
                 arena_.tunnels() )
   , reception_( loop,
                 batch_,
-                scratch_,
+                scratch_.memory(),
                 log,
                 listen_for( config.bind, config.port ),
                 std::move( wire ),

@@ -58,7 +58,7 @@ private:
   Log& log_;
   Arena arena_;
   FrameBatch batch_ {};
-  std::vector<std::byte> scratch_;
+  Mapping scratch_; // bytes read from a link, and decrypted
   Admission admission_;
   std::map<Id, std::unique_ptr<Client>> clients_;
   std::map<const Session*, std::unique_ptr<TargetDial>> dials_ {};

@@ -66,6 +66,11 @@ Mapping::~Mapping()
   }
 }
 
+Mapping private_memory( std::size_t bytes )
+{
+  return Mapping { map( bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1 ) };
+}
+
 struct Arena::Layout
 {
   std::size_t slots, chunks;

@@ -29,6 +29,9 @@ private:
   std::span<std::byte> memory_ {};
 };
 
+// Ordinary memory for bytes that pass through: in no core dump. Throws StartupError.
+[[nodiscard]] Mapping private_memory( std::size_t bytes );
+
 // The memory of all sessions of a process, with a bound:
 //
 //   one memfd (sparse, shared, can outlive us)                ordinary memory (sparse, private)
