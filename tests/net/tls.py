@@ -46,6 +46,11 @@ class Identity:
         self.key = crypto.load_privatekey(crypto.FILETYPE_PEM, key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
 
+    def write(self, key, certificate):
+        """Into two files, as other programs want it."""
+        key.write_bytes(crypto.dump_privatekey(crypto.FILETYPE_PEM, self.key))
+        certificate.write_bytes(crypto.dump_certificate(crypto.FILETYPE_PEM, self.certificate))
+
     @functools.cached_property
     def context(self):
         """For either role. Trusts anybody: what is tested is whom the proxies trust."""
