@@ -6,8 +6,8 @@
 
 Goal of this test: a link is never less secure than its two ends were told. With --insecure on one side only, no session
 comes about, not one byte of it is on the wire, and the log of the side that speaks TLS says what to look at; with the same
-on both sides the very session that waited goes on. And to OpenSSL's own client sproxy speaks nothing older than TLS 1.3, nothing without our
-protocol's name, and not with who shows no key.
+on both sides the very session that waited goes on. And to OpenSSL's own client sproxy speaks nothing older than TLS 1.3,
+nothing without our protocol's name, and not with who shows no key.
 """
 
 import signal
