@@ -1,5 +1,7 @@
 #include "core/chain.hh"
 
+#include "core/stores.hh"
+
 #include <algorithm>
 #include <cassert>
 
@@ -17,6 +19,9 @@ void Chain::adopt( std::span<const Pool::Index> chunks )
     tail_ = chunk;
     ++chunks_;
   }
+  if ( quota_ != nullptr ) {
+    quota_->held += chunks_;
+  }
 }
 
 std::size_t Chain::space( std::size_t most, std::span<std::span<std::byte>> slices )
@@ -33,18 +38,15 @@ std::size_t Chain::space( std::size_t most, std::span<std::span<std::byte>> slic
   }
 
   Pool::Index last = tail_;
-  Pool::Index allowed = pool_.share( chunks_ );
+  Pool::Index allowed = share();
   while ( asked < most and filled < slices.size() and allowed-- > 0 ) {
     // Past the bytes there are, or the start of the next chunk, if they end with theirs.
-    const Pool::Index chunk
-      = pool_.take( { .number = ( record_.end + asked ) / Pool::chunk_size, .owner = owner_ } );
-    assert( chunk != Pool::none ); // nobody's share is larger than what is free
+    const Pool::Index chunk = take( ( record_.end + asked ) / Pool::chunk_size );
     if ( last == Pool::none ) {
       first_ = chunk;
     } else {
       pool_.set_next( last, chunk );
     }
-    ++chunks_;
     // Only the first chunk of an empty chain begins in its middle.
     const auto all = pool_.bytes( chunk ).subspan( last == Pool::none ? offset( record_.end ) : 0 );
     slices[filled] = all.first( std::min( all.size(), most - asked ) );
@@ -110,21 +112,19 @@ void Chain::forget( Position to )
     restart( to );
     return;
   }
-  Position kept_from = record_.begin - offset( record_.begin ); // first position of the first chunk
+  const Position from = record_.begin;
   record_.begin = to;
-  for ( ; to - kept_from >= Pool::chunk_size; kept_from += Pool::chunk_size ) {
-    const Pool::Index gone = first_;
-    first_ = pool_.next( gone );
-    --chunks_;
-    pool_.give( gone );
-  }
+  keep_order();
+  wipe_from_first( from, to );
 }
 
 void Chain::restart( Position at )
 {
+  const auto [from, to] = record_;
   record_.begin = at;
   record_.end = at;
-  clear();
+  keep_order();
+  clear( from, to );
 }
 
 Pool::Index Chain::chunk_with( Position at ) const
@@ -137,6 +137,41 @@ Pool::Index Chain::chunk_with( Position at ) const
   return chunk;
 }
 
+Pool::Index Chain::take( std::uint64_t number )
+{
+  const Pool::Index chunk = pool_.take( { .number = number, .owner = owner_ } );
+  assert( chunk != Pool::none ); // nobody's share is larger than what is free
+  ++chunks_;
+  if ( quota_ != nullptr ) {
+    ++quota_->held;
+  }
+  return chunk;
+}
+
+void Chain::give( Pool::Index chunk )
+{
+  pool_.give( chunk );
+  --chunks_;
+  if ( quota_ != nullptr ) {
+    --quota_->held;
+  }
+}
+
+// The bytes [from, to), of which the first is in the first chunk, are not needed any more, and neither are chunks
+// in which there are no others.
+void Chain::wipe_from_first( Position from, Position to )
+{
+  for ( ; to - ( from - offset( from ) ) >= Pool::chunk_size; from += Pool::chunk_size - offset( from ) ) {
+    const Pool::Index gone = first_;
+    wipe( pool_.bytes( gone ).subspan( offset( from ) ) );
+    first_ = pool_.next( gone );
+    give( gone );
+  }
+  if ( from < to ) {
+    wipe( pool_.bytes( first_ ).subspan( offset( from ), static_cast<std::size_t>( to - from ) ) );
+  }
+}
+
 void Chain::give_all_after( Pool::Index last )
 {
   Pool::Index chunk = last == Pool::none ? first_ : pool_.next( last );
@@ -147,15 +182,15 @@ void Chain::give_all_after( Pool::Index last )
   }
   while ( chunk != Pool::none ) {
     const Pool::Index next = pool_.next( chunk );
-    pool_.give( chunk );
-    --chunks_;
+    give( chunk );
     chunk = next;
   }
 }
 
-void Chain::clear()
+void Chain::clear( Position begin, Position end )
 {
   tail_ = Pool::none;
+  wipe_from_first( begin, end );
   give_all_after( Pool::none );
   assert( chunks_ == 0 );
 }

@@ -3,6 +3,7 @@
 #include "core/pool.hh"
 #include "core/types.hh"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -32,9 +33,10 @@ struct ChainRecord
 //   [...bbbbbbbbbb] -> [bbbbbbbbbbbbb] -> [bbbb.........] -> [spare]
 //       ^ begin                               ^ end
 //
-// Bytes are written straight into the space beyond `end` and become part of the chain with commit(). Owns its
-// chunks: the destructor gives them back. Uses the record and the pool it is given, which must outlive it.
-// Invariants: begin <= end; a chain without bytes and without spare space holds no chunk.
+// Bytes are written straight into the space beyond `end` and become part of the chain with commit(). Those that
+// cease to be part of it are overwritten with zeros. Owns its chunks: the destructor gives them back. Uses the
+// record, the pool and the quota it is given, which must outlive it. Invariants: begin <= end; a chain without
+// bytes and without spare space holds no chunk.
 class Chain
 {
 public:
@@ -47,12 +49,12 @@ public:
     Position start = 0; // of the chunk's first byte
   };
 
-  // `owner` stands on the labels of its chunks; 0: this chain need not be found again. A record that is not empty
-  // needs adopt() next.
-  Chain( Pool& pool, ChainRecord& record, std::uint32_t owner = 0 )
-    : pool_( pool ), record_( record ), owner_( owner )
+  // `owner` stands on the labels of its chunks; 0: this chain need not be found again. `quota`: what it shares with
+  // others, or nullptr. A record that is not empty needs adopt() next.
+  Chain( Pool& pool, ChainRecord& record, std::uint32_t owner = 0, Quota* quota = nullptr )
+    : pool_( pool ), record_( record ), quota_( quota ), owner_( owner )
   {}
-  ~Chain() { clear(); }
+  ~Chain() { clear( record_.begin, record_.end ); }
   Chain( const Chain& ) = delete;
   Chain& operator=( const Chain& ) = delete;
   // The chunks that hold [begin, end), in this order, found again by their labels: exactly chunks_needed().
@@ -61,7 +63,12 @@ public:
   [[nodiscard]] Position begin() const { return record_.begin; }
   [[nodiscard]] Position end() const { return record_.end; }
   [[nodiscard]] std::size_t size() const { return static_cast<std::size_t>( record_.end - record_.begin ); }
-  [[nodiscard]] Pool::Index chunks() const { return chunks_; } // held, spare ones included
+  // How many more chunks it may take now.
+  [[nodiscard]] Pool::Index share() const
+  {
+    const Pool::Index share = pool_.share( chunks_ );
+    return quota_ == nullptr ? share : std::min( share, quota_->share( chunks_ ) );
+  }
 
   // Space for up to `most` bytes beyond `end`, taken from the pool as far as its share() allows, into at most
   // slices.size() slices. Returns how many slices are filled. Valid until the next call that changes the chain.
@@ -82,11 +89,15 @@ public:
 private:
   static std::size_t offset( Position at ) { return static_cast<std::size_t>( at % Pool::chunk_size ); }
   [[nodiscard]] Pool::Index chunk_with( Position at ) const; // by searching from the first
+  [[nodiscard]] Pool::Index take( std::uint64_t number );
+  void give( Pool::Index chunk );
   void give_all_after( Pool::Index last );
-  void clear();
+  void wipe_from_first( Position from, Position to );
+  void clear( Position begin, Position end );
 
   Pool& pool_;
   ChainRecord& record_;
+  Quota* quota_;
   std::uint32_t owner_;
   Pool::Index first_ = Pool::none; // the chunk that holds `begin`; the chain follows Pool::next to none
   Pool::Index tail_ = Pool::none;  // the chunk that holds end - 1, or none when there are no bytes

@@ -17,11 +17,10 @@ constexpr std::size_t slices_max = 4;      // a data frame touches two chunks; t
 
 } // namespace
 
-Inflow::Inflow( Pool& pool, InflowRecord& record, Limits limits )
-  : pool_( pool )
-  , record_( record )
+Inflow::Inflow( Pool& pool, InflowRecord& record, Limits limits, Quota* quota )
+  : record_( record )
   , limits_( limits )
-  , held_( pool, held_record_ )
+  , held_( pool, held_record_, 0, quota )
   , limit_( record.delivered + std::min( limits.window_initial, limits.window_max ) )
   , offered_most_( limit_ )
   , window_( std::min( limits.window_initial, limits.window_max ) )
@@ -131,7 +130,7 @@ void Inflow::prepare_news( Time now, Duration round_trip )
 
 bool Inflow::replay_due() const
 {
-  return hole_ == Hole::let_go and held_.size() == 0 and pool_.share( 0 ) > 0;
+  return hole_ == Hole::let_go and held_.size() == 0 and held_.share() > 0;
 }
 
 void Inflow::replay_asked()
@@ -139,8 +138,7 @@ void Inflow::replay_asked()
   if ( hole_ != Hole::none ) {
     hole_ = Hole::asked;
     // Offer no more than there is room for now; it grows again with the rate.
-    const std::size_t room
-      = std::size_t { pool_.share( held_.size() == 0 ? 0 : held_.chunks() ) } * Pool::chunk_size;
+    const std::size_t room = std::size_t { held_.share() } * Pool::chunk_size;
     window_ = std::max( held_.size() + std::min( std::max( room, Pool::chunk_size ), limits_.window_initial ),
                         Pool::chunk_size );
     window_ = std::min( window_, limits_.window_max );

@@ -37,7 +37,7 @@ public:
     std::size_t window_max = 0;
   };
 
-  Inflow( Pool& pool, InflowRecord& record, Limits limits );
+  Inflow( Pool& pool, InflowRecord& record, Limits limits, Quota* quota = nullptr );
 
   // -- from the link ----------------------------------------------------------------------------------------------
   [[nodiscard]] Verdict place( Position at, std::span<const std::byte> bytes );
@@ -84,7 +84,6 @@ private:
     asked   // and were asked for again; until they come, whatever comes behind them is no surprise
   };
 
-  const Pool& pool_;
   InflowRecord& record_;
   Limits limits_;
   ChainRecord held_record_ {};

@@ -130,12 +130,22 @@ private:
   std::vector<Record*> free_ {};
 };
 
+// What all sessions of one client may hold of each pool, in chunks. One for each: if they shared one, programs that
+// do not read could keep those that would free their memory from being heard.
+struct Quotas
+{
+  explicit Quotas( Pool::Index most ) : outflow { .most = most }, inflow { .most = most } {}
+  Quota outflow;
+  Quota inflow;
+};
+
 // The memory that all sessions of a process share. Owns nothing.
 struct Memory
 {
   Pool& outflow; // local bytes until they are acknowledged; may outlive the process
   Pool& inflow;  // the peer's bytes until they are delivered; a copy, ordinary memory
   Slots<SessionRecord>& slots;
+  Quotas* quotas = nullptr; // the client's whose sessions these are; none: only the pools bound them
 };
 
 } // namespace holdfast

@@ -5,9 +5,14 @@
 
 namespace holdfast {
 
-Outflow::Outflow( Pool& pool, OutflowRecord& record, Limits limits, std::size_t window, std::uint32_t owner )
+Outflow::Outflow( Pool& pool,
+                  OutflowRecord& record,
+                  Limits limits,
+                  std::size_t window,
+                  std::uint32_t owner,
+                  Quota* quota )
   : record_( record )
-  , kept_( pool, record.kept, owner )
+  , kept_( pool, record.kept, owner, quota )
   , limits_( limits )
   , sent_( acknowledged() )
   , limit_( record.kept.begin + window )

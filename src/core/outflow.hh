@@ -38,9 +38,14 @@ public:
     static constexpr std::size_t ahead = 65536; // read beyond the peer's window, so that it can be filled at once
   };
 
-  // A stream whose peer takes `window` bytes to begin with. `owner` labels its chunks (Chain). A record that is not
-  // empty needs adopt() next; nothing of it counts as sent on the present link.
-  Outflow( Pool& pool, OutflowRecord& record, Limits limits, std::size_t window, std::uint32_t owner = 0 );
+  // A stream whose peer takes `window` bytes to begin with. `owner` labels its chunks, `quota` bounds them (Chain).
+  // A record that is not empty needs adopt() next; nothing of it counts as sent on the present link.
+  Outflow( Pool& pool,
+           OutflowRecord& record,
+           Limits limits,
+           std::size_t window,
+           std::uint32_t owner = 0,
+           Quota* quota = nullptr );
   void adopt( std::span<const Pool::Index> chunks ) { kept_.adopt( chunks ); }
 
   // -- from the local program -------------------------------------------------------------------------------------

@@ -58,10 +58,14 @@ public:
   // last eighth is kept for those who hold nothing: they always get one chunk while there is one.
   [[nodiscard]] Index share( Index held ) const
   {
-    const Index reserve = static_cast<Index>( next_.size() / 8 );
-    const Index shared = free() > reserve ? free() - reserve : 0;
+    return share_of( free(), static_cast<Index>( next_.size() ), held );
+  }
+  [[nodiscard]] static Index share_of( Index free, Index all, Index held )
+  {
+    const Index reserve = all / 8;
+    const Index shared = free > reserve ? free - reserve : 0;
     const Index more = shared > held ? ( shared - held + 1 ) / 2 : 0;
-    return held == 0 and free() > 0 and more == 0 ? 1 : more;
+    return held == 0 and free > 0 and more == 0 ? 1 : more;
   }
 
   [[nodiscard]] std::span<std::byte> bytes( Index chunk ) const
@@ -103,6 +107,19 @@ private:
   Index hot_ = none;      // lists of free chunks: in use a moment ago,
   Index lukewarm_ = none; // too many of those, pages still there,
   Index cold_ = none;     // pages returned
+};
+
+// A part of a pool that several holders share: they hold `most` chunks together at most, and among themselves they
+// share as they do with everybody in the pool. More may have been found again after the process died.
+struct Quota
+{
+  Pool::Index most = 0;
+  Pool::Index held = 0;
+
+  [[nodiscard]] Pool::Index share( Pool::Index held_by_one ) const
+  {
+    return Pool::share_of( most > held ? most - held : 0, most, held_by_one );
+  }
 };
 
 inline void Pool::recover()

@@ -9,8 +9,16 @@ namespace holdfast {
 Session::Session( Side side, SessionRecord& record, Memory memory, SessionLimits limits, std::size_t peer_window )
   : side_( side )
   , record_( record )
-  , outflow_( memory.outflow, record.outflow, limits.outflow, peer_window, record.owner() )
-  , inflow_( memory.inflow, record.inflow, limits.inflow )
+  , outflow_( memory.outflow,
+              record.outflow,
+              limits.outflow,
+              peer_window,
+              record.owner(),
+              memory.quotas == nullptr ? nullptr : &memory.quotas->outflow )
+  , inflow_( memory.inflow,
+             record.inflow,
+             limits.inflow,
+             memory.quotas == nullptr ? nullptr : &memory.quotas->inflow )
 {}
 
 Session::Session( Side side,

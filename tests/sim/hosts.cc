@@ -490,7 +490,7 @@ void Far::recover()
   for ( TunnelRecord* const record : memory_->found.tunnels ) {
     Client& client = clients_[record->id];
     client.record = record;
-    client.end = std::make_unique<End>( Side::acceptor, *record, *memory_, config_.limits );
+    client.end = make_end( *record );
     client.end->inherit( std::move( legs[record->id] ) );
     client.end->connects = false;
     client.detached_since = local();
@@ -529,6 +529,13 @@ void Far::frame_arrived( Link& link, const Frame& frame )
   }
 }
 
+std::unique_ptr<End> Far::make_end( TunnelRecord& record )
+{
+  Quotas* const quotas
+    = config_.quota == 0 ? nullptr : &quotas_.try_emplace( record.identity, config_.quota ).first->second;
+  return std::make_unique<End>( Side::acceptor, record, *memory_, config_.limits, quotas );
+}
+
 void Far::answer( Link& link, const Hello& hello )
 {
   const auto decision = admission_->decide( hello, stage_.channel( link ), true );
@@ -545,7 +552,7 @@ void Far::answer( Link& link, const Hello& hello )
   Client& client = clients_[decision.welcome.tunnel];
   if ( not client.end ) {
     client.record = decision.record;
-    client.end = std::make_unique<End>( Side::acceptor, *decision.record, *memory_, config_.limits );
+    client.end = make_end( *decision.record );
     client.end->connects = false;
   }
   if ( client.link != nullptr ) {

@@ -21,6 +21,7 @@ struct HostConfig
   SessionLimits limits {};
   Duration clock {};     // this host's time minus the world's
   Duration keep = 96h;   // sessions without a link end after it
+  Pool::Index quota = 0; // far: chunks that one client may hold, or 0 for no bound
   std::uint64_t id = 0;  // of the instance
   std::uint64_t run = 0; // of the process, unless it was recovered
 };
@@ -127,6 +128,7 @@ public:
   [[nodiscard]] Client* client( std::uint64_t run );
   test::TestMemory& memory() { return *memory_; }
   Admission& admission() { return *admission_; }
+  [[nodiscard]] const std::map<Digest, Quotas>& quotas() const { return quotas_; }
   // Called for a tunnel that is over, while its programs can still be seen.
   std::function<void( Client& )> over {};
 
@@ -146,11 +148,13 @@ private:
   void drop( Link& link );
   void drop_link( Client& client );
   void end_client( const Id& id, ResetReason reason );
+  [[nodiscard]] std::unique_ptr<test::End> make_end( TunnelRecord& record );
 
   Stage& stage_;
   HostConfig config_;
   std::unique_ptr<test::TestMemory> memory_;
   std::unique_ptr<Admission> admission_ {};
+  std::map<Digest, Quotas> quotas_ {}; // by identity
   std::map<Id, Client> clients_ {};
 };
 

@@ -79,6 +79,7 @@ World::World( std::uint64_t seed, Level level, bool trace )
   , restarts_( not gentle_ and chance_.once_in( 5 ) )
   , storm_( ~seed )
   , stormy_( not gentle_ and storm_.once_in( 3 ) )
+  , quota_( static_cast<Pool::Index>( storm_.once_in( 2 ) ? storm_.between( 1, 8 ) : 0 ) )
   , stride_( std::to_array<Duration>( { 1ms, 3ms, 20ms, 150ms } ).at( chance_.below( 4 ) ) )
   , crypto_( seed )
   , limits_( some_limits( chance_, tiny_ ) )
@@ -361,8 +362,10 @@ void World::replace_far()
     far_->leave();
   }
   auto memory = some_memory( chance_ );
-  far_ = std::make_unique<Far>(
-    stage_, HostConfig { .limits = limits_, .clock = far_clock_, .keep = keep_ }, std::move( memory ) );
+  far_
+    = std::make_unique<Far>( stage_,
+                             HostConfig { .limits = limits_, .clock = far_clock_, .keep = keep_, .quota = quota_ },
+                             std::move( memory ) );
   far_->over = [this]( Far::Client& client ) { tunnel_over( client ); };
   far_busy_.due = stage_.now;
 }
@@ -590,6 +593,11 @@ void World::check()
   for ( const auto& [id, client] : far_->clients() ) {
     client.end->tunnel.for_each_session( [&]( Session& session ) { check_bounds( *client.end, session ); } );
   }
+  for ( const auto& [identity, quotas] : far_->quotas() ) {
+    if ( quotas.outflow.held > quotas.outflow.most or quotas.inflow.held > quotas.inflow.most ) {
+      fail( "a client holds more memory than it may" );
+    }
+  }
   for ( const Link& link : network_.links ) {
     if ( link.up.rest.size() > FrameBatch::bytes_max + 20'000
          or link.down.rest.size() > FrameBatch::bytes_max + 20'000 ) {
@@ -707,6 +715,11 @@ void World::check_end()
     = std::ranges::all_of( nears_, []( const auto& near ) { return near->memory().all_back(); } );
   if ( not near_back or not far_->memory().all_back() ) {
     fail( "memory is left over" );
+  }
+  for ( const auto& [identity, quotas] : far_->quotas() ) {
+    if ( quotas.outflow.held != 0 or quotas.inflow.held != 0 ) {
+      fail( "a client's quota is not given back" );
+    }
   }
 }
 

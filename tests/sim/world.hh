@@ -127,7 +127,8 @@ private:
   bool gentle_;   // a network that is only slow
   bool restarts_; // processes may come back from nothing
   test::Chance storm_;
-  bool stormy_; // many dials at once, and many that break when they were welcomed
+  bool stormy_;       // many dials at once, and many that break when they were welcomed
+  Pool::Index quota_; // of far's memory for one client
   bool calm_ = false;
   Duration stride_; // a wild step takes up to this
   test::TestCrypto crypto_;

@@ -58,7 +58,6 @@ TEST( Chain, KeepsWhatWasAppended )
   const std::string bytes = stream( 0, 3 * C / 2 );
   EXPECT_EQ( append( chain, bytes ), bytes.size() );
   EXPECT_EQ( content( chain ), bytes );
-  EXPECT_EQ( chain.chunks(), 2U );
   EXPECT_EQ( pool->used(), 2U );
 }
 
@@ -186,12 +185,129 @@ TEST( Chain, GivesEverythingBackInTheEnd )
   EXPECT_EQ( pool->used(), 0U );
 }
 
+// What is forgotten is not found in memory any more; and nothing else is written to, for that takes time, and
+// pages.
+TEST( Chain, ForgottenBytesAreOverwrittenAndNoOthers )
+{
+  TestPool pool { 8 };
+  std::ranges::fill( pool.bytes(), std::byte { 0xaa } );
+  std::string image( 8 * C, '\xaa' ); // of the memory: chunks are taken in order
+  const Position start = 100;
+  const auto kept = [&]( Position from, Position to ) { // what lies between is as it was written
+    image.replace( start, from - start, from - start, '\0' );
+    image.replace( from, to - from, stream( from, to - from ) );
+  };
+  const auto expect_image = [&]( const char* when ) {
+    const auto bytes = text( pool.bytes() );
+    const auto [here, there] = std::ranges::mismatch( bytes, image );
+    EXPECT_TRUE( here == bytes.end() ) << when << ": at " << here - bytes.begin();
+  };
+  const Position end = 2 * C + 50;
+  {
+    ChainRecord record;
+    Chain chain { *pool, record };
+    chain.restart( start );
+    ASSERT_EQ( append( chain, stream( start, end - start ) ), end - start );
+    kept( start, end );
+    expect_image( "written" );
+    for ( const Position to : { start + 1, start + 700, Position { C }, C + 1, Position { 2 * C } } ) {
+      chain.forget( to );
+      kept( to, end );
+      expect_image( "forgotten a part" );
+    }
+  }
+  kept( end, end );
+  expect_image( "the chain is gone" );
+
+  ChainRecord record;
+  Chain chain { *pool, record };
+  std::ranges::fill( pool.bytes(), std::byte { 0 } );
+  for ( const bool restarts : { false, true } ) {
+    append( chain, stream( 0, 3 * C - 1 ) );
+    restarts ? chain.restart( 7 ) : chain.forget( chain.end() );
+    EXPECT_TRUE( std::ranges::all_of( pool.bytes(), []( std::byte b ) { return b == std::byte { 0 }; } ) );
+  }
+}
+
+TEST( Chain, TakesNoMoreThanItsQuota )
+{
+  TestPool pool { 64 };
+  Quota quota { .most = 10 };
+  ChainRecord one;
+  ChainRecord two;
+  ChainRecord three;
+  {
+    Chain first { *pool, one, 0, &quota };
+    Chain second { *pool, two, 0, &quota };
+    EXPECT_EQ( append( first, stream( 0, 40 * C ), 64 ), 5 * C ); // half of what is left, and again
+    EXPECT_EQ( append( second, stream( 0, 40 * C ), 64 ), 2 * C );
+    EXPECT_EQ( quota.held, 7U );
+    Chain third { *pool, three, 0, &quota };
+    EXPECT_EQ( append( third, "x" ), 1U );
+    while ( append( first, stream( 0, C ), 64 ) + append( second, stream( 0, C ), 64 ) > 0 ) {
+    }
+    EXPECT_LE( quota.held, quota.most );
+    EXPECT_EQ( quota.held, pool->used() );
+
+    ChainRecord another;
+    Chain stranger { *pool, another }; // shares the pool, not the quota
+    EXPECT_EQ( append( stranger, stream( 0, 10 * C ), 64 ), 10 * C );
+
+    first.forget( 2 * C );
+    std::array<std::span<std::byte>, 4> slices;
+    static_cast<void>( first.space( 3 * C, slices ) ); // asked for, never used
+    first.commit( 0 );
+    second.restart( 0 );
+    EXPECT_EQ( quota.held, pool->used() - 10 );
+  }
+  EXPECT_EQ( quota.held, 0U );
+}
+
+TEST( Chain, WhoHoldsNothingGetsTheLastChunkOfAQuotaAndNoMore )
+{
+  TestPool pool { 64 };
+  Quota quota { .most = 2 };
+  ChainRecord one;
+  ChainRecord two;
+  ChainRecord three;
+  Chain first { *pool, one, 0, &quota };
+  Chain second { *pool, two, 0, &quota };
+  Chain third { *pool, three, 0, &quota };
+  EXPECT_EQ( append( first, stream( 0, 9 * C ), 64 ), C );
+  EXPECT_EQ( append( second, stream( 0, 9 * C ), 64 ), C );
+  EXPECT_EQ( append( third, "x" ), 0U );
+  EXPECT_EQ( third.share(), 0U );
+  first.forget( C );
+  EXPECT_EQ( append( third, "x" ), 1U );
+}
+
+TEST( Chain, WhatIsFoundAgainCountsInTheQuota )
+{
+  TestPool pool { 64 };
+  Quota quota { .most = 2 }; // it was larger once
+  ChainRecord record { .begin = 5, .end = 3 * C };
+  std::array<Pool::Index, 3> chunks {};
+  for ( Pool::Index& chunk : chunks ) {
+    chunk = pool->take();
+  }
+  {
+    Chain chain { *pool, record, 0, &quota };
+    chain.adopt( chunks );
+    EXPECT_EQ( quota.held, 3U );
+    EXPECT_EQ( chain.share(), 0U );
+    chain.forget( C );
+    EXPECT_EQ( quota.held, 2U );
+  }
+  EXPECT_EQ( quota.held, 0U );
+}
+
 // Against something stupid: a string and where it begins.
 TEST( Chain, BehavesAsAStringWould )
 {
   for ( std::uint64_t seed = 1; seed <= 60; ++seed ) {
     Chance chance { seed };
     TestPool pool { static_cast<Pool::Index>( chance.between( 2, 24 ) ) };
+    std::ranges::fill( pool.bytes(), std::byte { 0 } );
     // Another owner of the pool's chunks, so that a chunk given back is soon somebody else's.
     ChainRecord other_record;
     Chain other { *pool, other_record };
@@ -254,6 +370,8 @@ TEST( Chain, BehavesAsAStringWould )
     }
     other.restart( 0 );
     EXPECT_EQ( pool->used(), 0U ) << "seed " << seed;
+    EXPECT_TRUE( std::ranges::all_of( pool.bytes(), []( std::byte b ) { return b == std::byte { 0 }; } ) )
+      << "seed " << seed << ": bytes are left in memory";
   }
 }
 

@@ -82,13 +82,13 @@ public:
     Session* session = nullptr; // until it is released
   };
 
-  End( Side side, TestMemory& memory, SessionLimits limits )
-    : tunnel( side, record_, memory.memory(), limits ), opens_( side == Side::opener )
+  End( Side side, TestMemory& memory, SessionLimits limits, Quotas* quotas = nullptr )
+    : tunnel( side, record_, bounded( memory, quotas ), limits ), opens_( side == Side::opener )
   {}
 
   // One that goes on with a tunnel's record, and with the sessions of it that were found.
-  End( Side side, TunnelRecord& record, TestMemory& memory, SessionLimits limits )
-    : tunnel( side, record, memory.memory(), limits ), opens_( side == Side::opener )
+  End( Side side, TunnelRecord& record, TestMemory& memory, SessionLimits limits, Quotas* quotas = nullptr )
+    : tunnel( side, record, bounded( memory, quotas ), limits ), opens_( side == Side::opener )
   {
     for ( const auto& [session, chunks] : memory.found.sessions ) {
       if ( session->tunnel == record.slot ) {
@@ -111,6 +111,13 @@ public:
   }
 
 private:
+  static Memory bounded( TestMemory& memory, Quotas* quotas )
+  {
+    Memory all = memory.memory();
+    all.quotas = quotas;
+    return all;
+  }
+
   TunnelRecord record_ {};
 
 public:
@@ -246,6 +253,7 @@ struct Setup
   std::size_t far_slots = 16;
   std::size_t window = 65536;
   std::size_t window_max = 1U << 20U;
+  Quotas* far_quotas = nullptr; // of the acceptor's memory
 };
 
 class Pair
@@ -256,7 +264,7 @@ public:
     , near_( setup.near_chunks, setup.near_chunks, setup.slots )
     , far_( setup.far_chunks, setup.far_chunks, setup.far_slots )
     , opener( Side::opener, near_, limits() )
-    , acceptor( Side::acceptor, far_, limits() )
+    , acceptor( Side::acceptor, far_, limits(), setup.far_quotas )
   {}
 
   // -- the link --------------------------------------------------------------------------------------------------

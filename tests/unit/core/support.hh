@@ -103,6 +103,7 @@ public:
   ~TestPool() = default;
 
   std::span<Pool::Label> labels() { return labels_; }
+  [[nodiscard]] std::span<std::byte> bytes() { return { memory_.get(), next_.size() * Pool::chunk_size }; }
   [[nodiscard]] std::size_t size() const { return next_.size(); }
   Pool& operator*() { return pool_; }
   Pool* operator->() { return &pool_; }
@@ -148,6 +149,8 @@ public:
   std::vector<SessionRecord>& records() { return records_; }
   std::vector<TunnelRecord>& tunnel_records() { return tunnel_records_; }
   std::span<Pool::Label> labels() { return outflow_.labels(); }
+  // All bytes of both pools.
+  [[nodiscard]] std::array<std::span<std::byte>, 2> bytes() { return { outflow_.bytes(), inflow_.bytes() }; }
   [[nodiscard]] bool all_back() { return outflow_->used() == 0 and inflow_->used() == 0 and slots_.used() == 0; }
 
 private:

@@ -613,6 +613,42 @@ TEST( Tunnel, BytesThatFoundNoMemoryAreAskedForAgain )
   expect_a_good_end( pair, two, pair.target( 2 ) );
 }
 
+TEST( Tunnel, AClientThatUsedUpItsMemoryWaitsAndLosesNothing )
+{
+  Quotas quotas { 4 };
+  Pair pair { { .far_chunks = 64, .far_quotas = &quotas } };
+  pair.connect();
+  std::vector<Program*> apps;
+  for ( std::uint64_t i = 1; i <= 6; ++i ) {
+    apps.push_back( pair.open() );
+    apps.back()->to_write = stream( 0, 200'000, i );
+  }
+  pair.run( 10ms );
+  for ( std::uint64_t i = 1; i <= 6; ++i ) { // nobody reads, and all write
+    pair.target( i ).takes = 0;
+    pair.target( i ).to_write = stream( 0, 200'000, 10 + i );
+    apps[i - 1]->takes = 0;
+  }
+  pair.run( 2s );
+  EXPECT_LE( quotas.outflow.held, 4U );
+  EXPECT_LE( quotas.inflow.held, 4U );
+  EXPECT_EQ( pair.far_memory().inflow().used(), quotas.inflow.held );
+  EXPECT_EQ( pair.far_memory().outflow().used(), quotas.outflow.held );
+  EXPECT_EQ( quotas.inflow.held, 4U ) << "it has what it may have";
+  for ( std::uint64_t i = 1; i <= 6; ++i ) {
+    pair.target( i ).takes = apps[i - 1]->takes = std::string::npos;
+  }
+  pair.run();
+  for ( std::uint64_t i = 1; i <= 6; ++i ) {
+    EXPECT_TRUE( pair.target( i ).read == stream( 0, 200'000, i ) ) << i;
+    EXPECT_TRUE( apps[i - 1]->read == stream( 0, 200'000, 10 + i ) ) << i;
+    apps[i - 1]->ends = pair.target( i ).ends = true;
+  }
+  pair.run();
+  expect_all_back( pair );
+  EXPECT_EQ( quotas.inflow.held + quotas.outflow.held, 0U );
+}
+
 TEST( Tunnel, AMoveWithManySessionsLosesNothing )
 {
   Pair pair { { .near_chunks = 512, .far_chunks = 512, .slots = 100, .far_slots = 100 } };
