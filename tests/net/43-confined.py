@@ -6,9 +6,9 @@
 
 Goal of this test: somebody who gets into a running proxy finds next to nothing. Started by root with --user, both run as
 that user for good, with its groups, without capabilities, without a way to new ones, and with a filter for system calls
-in force; the rights of root cannot be had back. All the same they do what they are for: names are looked up, links are
-made again after moves, a new host is recorded, and nothing that they need was refused. Without --user they keep root's
-name and nothing else of it.
+in force. All the same they do what they are for: names are looked up, links are made again after moves, a new host is
+recorded, a list of clients that was replaced is read again, and nothing that they need was refused. Without --user they
+keep root's name and nothing else of it.
 """
 
 import os
@@ -44,6 +44,24 @@ def expect_least(world, proxy, user):
         world.same(shown["Seccomp"], "2", f"{proxy.name}: a filter for system calls")
     else:
         world.say(f"{proxy.name}: {proxy.lines('sandbox: ')[0]}")
+
+
+def list_is_read_again(world, net, target):
+    """The list of clients is replaced as editors do it, by another file under its name, and sproxy may read that too."""
+    clients = world.folder / "lists" / "clients"
+    clients.parent.mkdir()
+    clients.write_text("# nobody yet\n")
+    strict = world.sproxy(net.server, "--user", "nobody", "--authorized-clients", clients, "--target", "127.0.0.1:7000", 6001, name="sproxy-strict")
+    world.cproxy(net.client, 5001, net.server_address, 6001, name="cproxy-strict")
+    app = dial(world, net.client, "127.0.0.1", 5001, "app of a client on the list")
+    world.until(lambda: strict.lines("is not in"), 15, "sproxy to turn a client away")
+    key = harness.run(harness.holdfast("cproxy"), "--print-key", *world.security("cproxy-strict")).stdout
+    fresh = clients.with_suffix(".new")
+    fresh.write_text(key)
+    fresh.rename(clients)
+    target.next(30)
+    world.check(strict.lines("admitting SHA256:"), "a list of clients that was replaced is read again, and who is on it comes in")
+    app.close()
 
 
 def scenario(world):
@@ -84,14 +102,17 @@ def scenario(world):
     low.signal(signal.SIGTERM)
     world.same(low.wait(10), 0, "and it ends orderly")
 
+    if not world.insecure:
+        list_is_read_again(world, net, target)
+
     # Without --user: root in name only.
-    root = world.cproxy(net.client, "--log-level", "debug", 5001, net.server_address, 6000, name="cproxy-root")
-    again = dial(world, net.client, "127.0.0.1", 5001, "again")
+    root = world.cproxy(net.client, "--log-level", "debug", 5002, net.server_address, 6000, name="cproxy-root")
+    again = dial(world, net.client, "127.0.0.1", 5002, "again")
     target.next()
     expect_least(world, root, 0)
     again.close()
 
-    loose = world.cproxy(net.client, "--no-sandbox", 5002, net.server_address, 6000, name="cproxy-loose")
+    loose = world.cproxy(net.client, "--no-sandbox", 5003, net.server_address, 6000, name="cproxy-loose")
     world.same(status(loose)["Seccomp"], "0", "with --no-sandbox there is no filter")
     world.check(loose.lines("--no-sandbox"), "which is said")
 
