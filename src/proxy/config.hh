@@ -30,8 +30,8 @@ struct Security
 enum class Roam
 {
   anywhere, // "any"
-  subnet,   // from the network that its link came from before
-  nowhere,  // "never": only from the address that its link came from before
+  subnet,   // from the network that it was made from
+  nowhere,  // "never": only from the address that it was made from
 };
 
 // What all tunnels of one client (one key) may have together; with --insecure there are no clients, and no limits

@@ -117,6 +117,38 @@ void check_ranges( const program::ProxyOptions& options )
   check( std::ranges::find( levels, options.log_level ) != std::end( levels ), "--log-level" );
 }
 
+// What somebody asked for to be safe is never given up without a word.
+void check_security( const program::SecurityOptions& options, bool raw )
+{
+  Security security;
+  program::apply( options, security );
+  check( not security.state_directory.empty(), "--state-dir" );
+  check( not security.user or not security.user->empty(), "--user" );
+  check( security.insecure == options.insecure and security.sandbox != options.no_sandbox,
+         "--insecure, --no-sandbox" );
+  const bool keys = security.certificates or options.print_key;
+  check( not keys or not( raw or security.insecure ), "keys on a link in the clear" );
+  check( not security.certificates
+           or not( security.certificates->ca.empty() or security.certificates->certificate.empty()
+                   or security.certificates->key.empty() ),
+         "--ca, --cert, --key" );
+}
+
+void check_clients( const program::SproxyOptions& options )
+{
+  using namespace std::chrono_literals;
+  SproxyConfig config;
+  program::apply( options, config );
+  const ClientLimits& limits = config.client_limits;
+  check( limits.tunnels >= 1 and limits.tunnels <= 1000000, "--client-tunnels" );
+  check( limits.sessions >= 1 and limits.sessions <= 1000000, "--client-sessions" );
+  check( limits.memory >= 524288 and limits.memory <= ( std::size_t { 1 } << 40U ), "--client-memory" );
+  check( not config.age_max or ( *config.age_max >= 1s and *config.age_max <= 365 * 24h ), "--max-age" );
+  check( not config.authorized_clients
+           or not( config.authorized_clients->empty() or options.raw or config.security.insecure ),
+         "a list of clients that nobody would look at" );
+}
+
 void check_host_port( const HostPort& address )
 {
   check( not address.host.empty() and address.port != 0, "half an address" );
@@ -153,7 +185,16 @@ extern "C" int LLVMFuzzerTestOneInput( const std::uint8_t* data, std::size_t siz
            return program::parse_cproxy( argc, argv, options );
          } ) ) {
       check_ranges( options );
-      check( options.far_port >= 1 and options.far_port <= 65535 and not options.host.empty(), "SIP SPORT" );
+      check_security( options.security, options.raw );
+      CproxyConfig config;
+      program::apply( options, config );
+      const bool printing = options.security.print_key; // then the ports may be missing
+      check( printing or ( options.far_port >= 1 and options.far_port <= 65535 and not options.host.empty() ),
+             "SIP SPORT" );
+      check( config.fingerprints.size() == options.fingerprints.size(), "--fingerprint" );
+      check( config.fingerprints.empty()
+               or not( options.raw or config.security.insecure or config.security.certificates ),
+             "a pinned key that nobody would look at" );
     }
   } else if ( what == 1 ) {
     program::SproxyOptions options;
@@ -161,7 +202,9 @@ extern "C" int LLVMFuzzerTestOneInput( const std::uint8_t* data, std::size_t siz
            return program::parse_sproxy( argc, argv, options );
          } ) ) {
       check_ranges( options );
+      check_security( options.security, options.raw );
       check_host_port( options.target );
+      check_clients( options );
     }
   } else if ( what == 2 ) {
     std::string host;
