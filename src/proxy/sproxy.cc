@@ -67,7 +67,7 @@ struct Sproxy::Client : LinkOwner
         owner.batch_,
         Side::acceptor,
         record,
-        owner.arena_.memory(),
+        owner.memory_for( record.identity ),
         owner.config_.session_limits(),
         owner.log_,
         { .session_arrived = [this]( TunnelEnd&, Session& session ) { sproxy.session_arrived( *this, session ); },
@@ -180,6 +180,16 @@ void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission:
   link.pulse().peer_beats_every( hello.beat );
   link.set_owner( *client );
   client->end.attach( reception_.take( link ), hello.window, loop_.now() );
+}
+
+Memory Sproxy::memory_for( const Digest& identity )
+{
+  Memory memory = arena_.memory();
+  if ( identity != nobody ) {
+    const auto most = static_cast<Pool::Index>( config_.client_limits.memory / Pool::chunk_size );
+    memory.quotas = &quotas_.try_emplace( identity, std::max( most, Pool::Index { 1 } ) ).first->second;
+  }
+  return memory;
 }
 
 // -- clients ------------------------------------------------------------------------------------------------------
@@ -342,8 +352,13 @@ void Sproxy::turn()
   for ( auto at = clients_.begin(); at != clients_.end(); ) {
     if ( at->second->over ) {
       TunnelRecord& record = at->second->record;
+      const Digest identity = record.identity;
       at = clients_.erase( at ); // its sessions go first: their records name the tunnel's
       arena_.tunnels().give( &record );
+      const auto has_it = [&]( const auto& entry ) { return entry.second->record.identity == identity; };
+      if ( std::ranges::none_of( clients_, has_it ) ) {
+        quotas_.erase( identity );
+      }
     } else {
       ++at;
     }

@@ -43,6 +43,7 @@ private:
   struct Client;
   void answer( LinkLeg& link, const Hello& hello );
   [[nodiscard]] bool may_be_here( const Hello& hello, const LinkLeg& link ) const;
+  [[nodiscard]] Memory memory_for( const Digest& identity );
   void welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision );
   void look_after( Client& client, Time now );
   void dismiss( Client& client, ResetReason reason );
@@ -60,6 +61,7 @@ private:
   FrameBatch batch_ {};
   Mapping scratch_; // bytes read from a link, and decrypted
   Admission admission_;
+  std::map<Digest, Quotas> quotas_ {}; // of the clients that have tunnels
   std::map<Id, std::unique_ptr<Client>> clients_;
   std::map<const Session*, std::unique_ptr<TargetDial>> dials_ {};
   Reception reception_;
