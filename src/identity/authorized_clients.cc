@@ -85,8 +85,7 @@ std::variant<std::vector<Digest>, std::string> parse_authorized_clients( std::st
     return problem;
   }
   std::ranges::sort( keys );
-  const auto doubles = std::ranges::unique( keys );
-  keys.erase( doubles.begin(), doubles.end() );
+  keys.erase( std::unique( keys.begin(), keys.end() ), keys.end() );
   return keys;
 }
 

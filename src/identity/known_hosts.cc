@@ -55,14 +55,14 @@ std::optional<std::string> canonical( std::string_view written )
   if ( not can_be_a_host( host ) ) {
     return std::nullopt;
   }
+  while ( host.size() > 1 and host.back() == '.' ) { // first of all, so that nothing is left to do a second time
+    host.pop_back();
+  }
   if ( const auto ipv4 = shortest<in_addr>( AF_INET, host ) ) {
     return ipv4;
   }
   if ( const auto ipv6 = shortest<in6_addr>( AF_INET6, host ) ) {
     return ipv6;
-  }
-  if ( host.size() > 1 and host.back() == '.' ) {
-    host.pop_back();
   }
   std::ranges::transform( host, host.begin(), []( char c ) {
     return c >= 'A' and c <= 'Z' ? static_cast<char>( c + ( 'a' - 'A' ) ) : c;

@@ -168,6 +168,8 @@ TEST( KnownHost, IsTheSameHoweverItIsWritten )
                                          { "[192.0.2.1]:5000", "192.0.2.1" },
                                          { "[fe80::1%eth0]:5000", "fe80::1%eth0" },
                                          { "[server.]:5000", "SERVER" },
+                                         { "[server]:5000", "server..." }, // what was written was once not found
+                                         { "[::1]:5000", "0::1." },
                                          { "[b\xc3\xbc"
                                            "cher.example]:5000",
                                            "b\xc3\xbc"
