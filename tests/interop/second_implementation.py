@@ -3,11 +3,12 @@
 
     tests/interop/second_implementation.py [FOLDER OF cproxy AND sproxy]         (default: build/release/apps)
 
-Python's standard library only. First it plays cproxy and talks to sproxy, then it plays sproxy and waits for cproxy.
-Each chapter names the sections it tries. Exit status 0 when both programs do what the document says; otherwise the
+Python's standard library, and OpenSSL from Debian's python3-openssl for the TLS under the links. First it plays cproxy
+and talks to sproxy, then it plays sproxy and waits for cproxy; then both again, in the clear (--insecure). Each chapter names the sections it tries. Exit status 0 when both programs do what the document says; otherwise the
 first difference is named. It is slow and simple on purpose; do not use it for anything but this.
 """
 
+import datetime
 import hashlib
 import hmac
 import os
@@ -20,6 +21,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from OpenSSL import SSL, crypto
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/release/apps").resolve()
 PATIENCE = 15.0  # for anything that should happen at once
@@ -29,11 +34,78 @@ TYPES = dict(hello=1, welcome=2, heartbeat=3, goodbye=4, open=5, opened=6, resum
 NAMES = {number: name for name, number in TYPES.items()}
 NEW_TUNNEL, RESUME = 1, 2
 MADE, RESUMED, GONE, LATER, REFUSED, OVERTAKEN = range(1, 7)
-BINDING = bytes(32)  # of a link in the clear
+VERSION, PLACE, TUNNELS = range(1, 4)
+INSECURE = False
 
 
 def u64(number):
     return struct.pack("!Q", number)
+
+
+class Tls:
+    """Section 13.1: TLS 1.3 over a connection, with the methods of a socket that are used here."""
+
+    ALPN = b"holdfast/1"
+
+    def __init__(self, connection, key, serves=False):
+        self.socket, self.tls = connection, SSL.Connection(self.context(key), None)
+        self.tls.set_accept_state() if serves else self.tls.set_connect_state()
+        self.socket.settimeout(PATIENCE)
+        self.do(self.tls.do_handshake)
+        assert self.tls.get_alpn_proto_negotiated() == self.ALPN, "ALPN was not agreed upon"
+        assert self.tls.get_protocol_version_name() == "TLSv1.3"
+        self.binding = self.tls.export_keying_material(b"EXPORTER-Channel-Binding", 32, b"")
+
+    @classmethod
+    def context(cls, key):
+        name = x509.Name([])
+        days = [datetime.datetime.utcnow() + datetime.timedelta(days) for days in (-1, 1)]
+        certificate = (x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+                       .serial_number(1).not_valid_before(days[0]).not_valid_after(days[1]).sign(key, None))
+        context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_3_VERSION)
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, lambda *_: True)
+        context.use_certificate(crypto.X509.from_cryptography(certificate))
+        context.use_privatekey(crypto.PKey.from_cryptography_key(key))
+        context.set_alpn_protos([cls.ALPN])
+        context.set_alpn_select_callback(lambda _, offered: cls.ALPN if cls.ALPN in offered else SSL.NO_OVERLAPPING_PROTOCOLS)
+        return context
+
+    def do(self, action, *arguments):
+        """What TLS wants to say and to hear for it."""
+        while True:
+            try:
+                return action(*arguments)
+            except SSL.WantReadError:
+                self.flush()
+                more = self.socket.recv(65536)
+                if not more:
+                    raise ConnectionResetError from None
+                self.tls.bio_write(more)
+            finally:
+                self.flush()
+
+    def flush(self):
+        try:
+            while True:
+                self.socket.sendall(self.tls.bio_read(65536))
+        except SSL.WantReadError:
+            pass
+
+    def sendall(self, raw):
+        self.do(self.tls.sendall, raw)
+
+    def recv(self, most):
+        try:
+            return self.do(self.tls.recv, most)
+        except SSL.ZeroReturnError:
+            return b""
+
+    def settimeout(self, seconds):
+        self.socket.settimeout(seconds)
+
+    def close(self):
+        self.socket.close()
 
 
 class Frame:
@@ -47,10 +119,11 @@ class Frame:
 
 
 class Link:
-    """Section 3: frames on a TCP connection."""
+    """Section 3: frames on a TCP connection, under TLS or in the clear."""
 
-    def __init__(self, connection):
-        self.socket, self.bytes = connection, b""
+    def __init__(self, connection, key, serves=False):
+        self.socket, self.bytes = connection if INSECURE else Tls(connection, key, serves), b""
+        self.binding = bytes(32) if INSECURE else self.socket.binding
         self.socket.settimeout(PATIENCE)
 
     def say(self, kind, session=0, sequence=0, acknowledgement=0, window=65536, payload=b"", flags=0, length=None):
@@ -91,38 +164,55 @@ class Link:
 # -- section 5: initiation, bytes and proofs ---------------------------------------------------------------------------
 
 
-def statement(label, tunnel, attempt, nonce):
-    return b"holdfast 1 " + label + BINDING + tunnel + u64(attempt) + nonce
+def statement(label, link, tunnel, attempt, nonce):
+    return b"holdfast 1 " + label + link.binding + tunnel + u64(attempt) + nonce
 
 
 def digest(key, message):
     return hmac.new(key, message, hashlib.sha256).digest()
 
 
+def first_secret(link, hello, tunnel, nonce):
+    return digest(hello.nonce + nonce, statement(b"secret", link, tunnel, hello.attempt, hello.nonce))
+
+
+def proof_of_hello(secret, link, hello):
+    return digest(secret, statement(b"hello", link, hello.tunnel, hello.attempt, hello.nonce)) if secret else bytes(32)
+
+
+def proof_of_welcome(secret, link, hello, nonce):
+    return digest(secret, statement(b"welcome", link, hello.tunnel, hello.attempt, hello.nonce) + nonce)
+
+
+def next_secret(secret, link, hello, nonce):
+    return digest(secret, statement(b"rotate", link, hello.tunnel, hello.attempt, hello.nonce) + nonce)
+
+
 class Hello:
-    def __init__(self, purpose=NEW_TUNNEL, attempt=1, instance=None, run=None, tunnel=bytes(16), secret=None, magic=b"HFST",
-                 versions=(1, 1), beat=100_000, more=b""):
+    def __init__(self, link=None, purpose=NEW_TUNNEL, attempt=1, instance=None, run=None, tunnel=bytes(16), secrets=(None, None),
+                 magic=b"HFST", versions=(1, 1), beat=100_000, more=b""):
         self.attempt, self.tunnel, self.nonce = attempt, tunnel, os.urandom(32)
-        proof = digest(secret, statement(b"hello", tunnel, attempt, self.nonce)) if secret else bytes(32)
+        proofs = b"".join(proof_of_hello(secret, link, self) for secret in secrets)
         self.payload = magic + struct.pack("!BBBBIII", *versions, purpose, 0, 0, beat, 65536) + (instance or os.urandom(16))
-        self.payload += (run or os.urandom(8)) + tunnel + u64(attempt) + self.nonce + proof
-        assert len(self.payload) == 132
+        self.payload += (run or os.urandom(8)) + tunnel + u64(attempt) + self.nonce + proofs
+        assert len(self.payload) == 164
         self.payload += more
 
 
 class HelloRead:
     def __init__(self, payload):
-        assert payload[:4] == b"HFST" and len(payload) == 132
+        assert payload[:4] == b"HFST" and len(payload) == 164
         self.version, self.lowest, self.purpose, _, self.capabilities, self.beat, self.window = struct.unpack("!BBBBIII", payload[4:20])
         self.instance, self.run, self.tunnel = payload[20:36], payload[36:44], payload[44:60]
         (self.attempt,) = struct.unpack("!Q", payload[60:68])
-        self.nonce, self.proof = payload[68:100], payload[100:132]
+        self.nonce, self.proof, self.proof_before = payload[68:100], payload[100:132], payload[132:164]
 
 
 class Welcome:
     def __init__(self, payload):
         assert payload[:4] == b"HFST" and len(payload) == 112
-        self.version, self.answer, _, self.capabilities, self.beat, self.window, self.retry_after = struct.unpack("!BBHIIII", payload[4:24])
+        self.version, self.answer, self.reason, _ = payload[4:8]
+        self.capabilities, self.beat, self.window, self.retry_after = struct.unpack("!IIII", payload[8:24])
         self.tunnel = payload[24:40]
         (self.attempt,) = struct.unpack("!Q", payload[40:48])
         self.nonce, self.proof = payload[48:80], payload[80:112]
@@ -138,11 +228,14 @@ class Client:
 
     def __init__(self, port):
         self.port, self.instance, self.run, self.attempt = port, os.urandom(16), os.urandom(8), 0
-        self.tunnel = self.secret = None
+        self.key, self.tunnel, self.secrets = Ed25519PrivateKey.generate(), None, (None, None)  # the latest, the one before
 
-    def greet(self, **fields):
-        link = Link(socket.create_connection(("127.0.0.1", self.port), PATIENCE))
-        hello = Hello(**{"instance": self.instance, "run": self.run, **fields})
+    def dial(self, key=None):
+        return Link(socket.create_connection(("127.0.0.1", self.port), PATIENCE), key or self.key)
+
+    def greet(self, key=None, **fields):
+        link = self.dial(key)
+        hello = Hello(link, **{"instance": self.instance, "run": self.run, **fields})
         link.say("hello", window=0, payload=hello.payload)
         return link, hello, Welcome(link.expect("welcome", session=0).payload)
 
@@ -151,15 +244,17 @@ class Client:
         link, hello, welcome = self.greet(attempt=self.attempt)
         assert welcome.answer == MADE and welcome.attempt == self.attempt
         self.tunnel = welcome.tunnel
-        self.secret = digest(hello.nonce + welcome.nonce, statement(b"secret", welcome.tunnel, hello.attempt, hello.nonce))
+        self.secrets = first_secret(link, hello, welcome.tunnel, welcome.nonce), None
         return link, welcome
 
-    def resume(self):
+    def resume(self, welcome_is_lost=False):
         self.attempt += 1
-        link, hello, welcome = self.greet(purpose=RESUME, attempt=self.attempt, tunnel=self.tunnel, secret=self.secret)
+        link, hello, welcome = self.greet(purpose=RESUME, attempt=self.attempt, tunnel=self.tunnel, secrets=self.secrets)
         assert welcome.answer == RESUMED and welcome.attempt == self.attempt and welcome.tunnel == self.tunnel
-        proof = digest(self.secret, statement(b"welcome", self.tunnel, hello.attempt, hello.nonce) + welcome.nonce)
-        assert welcome.proof == proof, "the proof of the welcome is wrong"
+        fits = [secret for secret in self.secrets if secret and proof_of_welcome(secret, link, hello, welcome.nonce) == welcome.proof]
+        assert fits, "the proof of the welcome is wrong"
+        if not welcome_is_lost:
+            self.secrets = next_secret(fits[0], link, hello, welcome.nonce), fits[0]
         return link
 
 
@@ -203,8 +298,9 @@ def is_reset(connection):
 
 class Program:
     def __init__(self, name, *arguments):
-        self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([BIN / name, *map(str, arguments)], stderr=self.log)
+        self.log, self.state = tempfile.TemporaryFile("w+"), tempfile.TemporaryDirectory()
+        options = ["--state-dir", self.state.name, *["--insecure"] * INSECURE]
+        self.process = subprocess.Popen([BIN / name, *map(str, arguments), *options], stderr=self.log)
 
     def port(self):
         """The port that the log says it listens on."""
@@ -230,6 +326,7 @@ class Program:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.state.cleanup()
         if kind:
             print(f"--- the program said:\n{self.said()}", file=sys.stderr)
 
@@ -275,15 +372,42 @@ def answers(client):
         link.socket.close()
         return welcome
 
-    mine = dict(purpose=RESUME, tunnel=client.tunnel, secret=client.secret)
+    mine = dict(purpose=RESUME, tunnel=client.tunnel, secrets=client.secrets)
     assert answer(**mine, attempt=client.attempt).answer == OVERTAKEN
-    assert answer(**dict(mine, secret=os.urandom(32)), attempt=1000).answer == GONE
+    assert answer(**dict(mine, secrets=(os.urandom(32), None)), attempt=1000).answer == GONE
+    assert answer(**dict(mine, secrets=(bytes(32), bytes(32))), attempt=1000).answer == GONE
+    if not INSECURE:
+        assert answer(**mine, attempt=1000, key=Ed25519PrivateKey.generate()).answer == GONE, "13.2: another identity"
     assert answer(**dict(mine, tunnel=os.urandom(16)), attempt=1000).answer == GONE
     assert answer(attempt=1).answer == OVERTAKEN, "a new tunnel, of the same run, asked for too late"
     stranger = dict(instance=os.urandom(16))
     future = answer(**stranger, versions=(9, 7))
-    assert future.answer == REFUSED and future.version == 1
+    assert future.answer == REFUSED and future.reason == VERSION and future.version == 1
     assert answer(**stranger, versions=(9, 1), more=b"what a later version adds").version == 1
+
+
+def secrets(client):
+    """5.4: the secret changes with each resume; welcomes may be lost; what is older than the one before is worth nothing."""
+    first, session = client.secrets, dict(session=1)
+    for _ in range(3):
+        client.resume(welcome_is_lost=True)
+    assert client.secrets == first
+    client.resume().expect("resume", **session)
+    for _ in range(2):
+        client.resume(welcome_is_lost=True)
+    link = client.resume()
+    link.expect("resume", **session)
+    assert not set(client.secrets) & set(first)
+    for claim in (first, client.secrets):
+        answer = client.greet(purpose=RESUME, attempt=client.attempt, tunnel=client.tunnel, secrets=claim)[2].answer
+        assert answer == (GONE if claim == first else OVERTAKEN), "an old secret is still good"
+    before = client.secrets[1]
+    link.say("resume", 1, 8, 1, payload=u64(2))  # nobody says that before he was welcomed
+    link.expect("opened", **session)
+    assert not link.say("resume", 77, payload=u64(0)) and link.expect("closed", session=77)  # it has been read
+    stolen = dict(purpose=RESUME, attempt=1000, tunnel=client.tunnel, secrets=(before, before))
+    assert client.greet(**stolen)[2].answer == GONE, "the secret before is still good"
+    return link
 
 
 def unknown_sessions(link):
@@ -340,12 +464,12 @@ def mistakes(client, far):
         "rubbish": b"GET / HTTP/1.0\r\nHost: example.org\r\n\r\n" + bytes(40),
         "a heartbeat": HEADER.pack(3, 0, 0, 0, 0, 0, 0),
         "too short a hello": HEADER.pack(1, 0, 100, 0, 0, 0, 0) + Hello().payload[:100],
-        "another magic": HEADER.pack(1, 0, 132, 0, 0, 0, 0) + Hello(magic=b"HFSX").payload,
-        "an unknown purpose": HEADER.pack(1, 0, 132, 0, 0, 0, 0) + Hello(purpose=3).payload,
-        "no heartbeat": HEADER.pack(1, 0, 132, 0, 0, 0, 0) + Hello(beat=0).payload,
-        "versions upside down": HEADER.pack(1, 0, 132, 0, 0, 0, 0) + Hello(versions=(1, 2)).payload,
+        "another magic": HEADER.pack(1, 0, 164, 0, 0, 0, 0) + Hello(magic=b"HFSX").payload,
+        "an unknown purpose": HEADER.pack(1, 0, 164, 0, 0, 0, 0) + Hello(purpose=3).payload,
+        "no heartbeat": HEADER.pack(1, 0, 164, 0, 0, 0, 0) + Hello(beat=0).payload,
+        "versions upside down": HEADER.pack(1, 0, 164, 0, 0, 0, 0) + Hello(versions=(1, 2)).payload,
     }.items():
-        stranger = Link(socket.create_connection(("127.0.0.1", client.port), PATIENCE))
+        stranger = client.dial()
         stranger.socket.sendall(raw)
         assert stranger.frame() is None, f"somebody who begins with {words} is answered"
 
@@ -416,7 +540,7 @@ def resets(client, link, target):
 
 def a_new_run(client, link, target):
     """5.3, 9: a new tunnel of the same client ends the one before; goodbye ends it at once."""
-    before = dict(purpose=RESUME, attempt=1000, tunnel=client.tunnel, secret=client.secret)
+    before = dict(purpose=RESUME, attempt=1000, tunnel=client.tunnel, secrets=client.secrets)
     link.say("open", 90)
     far = target.next()
     client.run = os.urandom(8)
@@ -428,7 +552,7 @@ def a_new_run(client, link, target):
     new.expect("opened", session=1)
     new.say("goodbye", window=0, payload=b"\7")
     assert new.is_dropped() and is_reset(far)
-    assert client.greet(purpose=RESUME, attempt=1000, tunnel=client.tunnel, secret=client.secret)[2].answer == GONE
+    assert client.greet(purpose=RESUME, attempt=1000, tunnel=client.tunnel, secrets=client.secrets)[2].answer == GONE
 
 
 def refused(client):
@@ -446,6 +570,7 @@ def against_sproxy():
         link, far = one_session_and_a_move(client, target)
         positions(link, far)
         answers(client)
+        link = secrets(client)
         unknown_sessions(link)
         heartbeats(link)
         link = mistakes(client, far)
@@ -468,13 +593,16 @@ class Server:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.settimeout(PATIENCE)
         self.port = self.listener.getsockname()[1]
-        self.tunnel = self.secret = None
+        self.key, self.tunnel, self.secrets = Ed25519PrivateKey.generate(), None, (None, None)
 
     def hello(self):
         """The next link that greets; cproxy may have several under way."""
         while True:
             connection, _ = self.listener.accept()
-            link = Link(connection)
+            try:
+                link = Link(connection, self.key, serves=True)
+            except ConnectionResetError:  # another one was faster
+                continue
             frame = link.frame()
             if frame is not None:
                 assert frame.type == "hello", f"the first frame is {frame}"
@@ -483,25 +611,32 @@ class Server:
 
     def make(self, link, hello):
         nonce, self.tunnel = os.urandom(32), os.urandom(16)
-        self.secret = digest(hello.nonce + nonce, statement(b"secret", self.tunnel, hello.attempt, hello.nonce))
+        self.secrets = first_secret(link, hello, self.tunnel, nonce), None
         link.say("welcome", window=0, payload=welcome_for(hello, MADE, self.tunnel, nonce))
 
-    def check(self, hello):
+    def check(self, link, hello):
+        """Which of our secrets it has proved."""
         assert hello.purpose == RESUME and hello.tunnel == self.tunnel, "it does not resume its tunnel"
-        assert hello.proof == digest(self.secret, statement(b"hello", self.tunnel, hello.attempt, hello.nonce)), "its proof is wrong"
+        proofs = hello.proof, hello.proof_before
+        fits = [secret for secret in self.secrets if secret and proof_of_hello(secret, link, hello) in proofs]
+        assert fits, "its proofs are wrong"
+        return fits[0]
 
-    def accept(self, link, hello, secret=None):
-        self.check(hello)
-        nonce = os.urandom(32)
-        proof = digest(secret or self.secret, statement(b"welcome", self.tunnel, hello.attempt, hello.nonce) + nonce)
-        link.say("welcome", window=0, payload=welcome_for(hello, RESUMED, self.tunnel, nonce, proof))
+    def accept(self, link, hello, false_secret=None, lost=False):
+        secret, nonce = self.check(link, hello), os.urandom(32)
+        proof = proof_of_welcome(false_secret or secret, link, hello, nonce)
+        if not false_secret:
+            self.secrets = next_secret(secret, link, hello, nonce), secret
+        if not lost:
+            link.say("welcome", window=0, payload=welcome_for(hello, RESUMED, self.tunnel, nonce, proof))
 
 
 def a_first_session(server, port):
     """5.1, 7.1: the greeting, and data right behind the open."""
     link, hello = server.hello()
     assert (hello.version, hello.lowest, hello.purpose, hello.attempt) == (1, 1, NEW_TUNNEL, 1)
-    assert hello.tunnel == bytes(16) and hello.proof == bytes(32) and hello.beat == 100_000 and any(hello.instance)
+    assert hello.tunnel == bytes(16) and hello.beat == 100_000 and any(hello.instance)
+    assert hello.proof == bytes(32) and hello.proof_before == bytes(32)
     server.make(link, hello)
     app = socket.create_connection(("127.0.0.1", port), PATIENCE)
     app.sendall(b"hi")
@@ -548,12 +683,30 @@ def false_servers(server, app, link):
     link.say("heartbeat")
     assert link.is_dropped(), "a link that does not begin with welcome is kept"
     link, hello = server.hello()
-    server.check(hello)
+    server.check(link, hello)
     app.setblocking(False)
     try:
         raise AssertionError(f"the app was told something: {app.recv(10)!r}")
     except BlockingIOError:
         app.settimeout(PATIENCE)
+    server.accept(link, hello)
+    return link
+
+
+def welcomes_that_are_lost(server, link):
+    """5.4: we have replaced the secret and cproxy has not; then both agree again."""
+    for _ in range(2):
+        link.socket.close()
+        link, hello = server.hello()
+        server.accept(link, hello, lost=True)
+    link.socket.close()
+    link, hello = server.hello()
+    server.accept(link, hello)
+    while link.frame().type != "resume":  # it was welcomed
+        pass
+    server.secrets = server.secrets[0], None  # and has what we have
+    link.socket.close()
+    link, hello = server.hello()
     server.accept(link, hello)
     return link
 
@@ -582,16 +735,21 @@ def an_open_that_was_lost(server, link, port):
     return link
 
 
-def gone(server, link, app):
+def gone(server, link, app, port):
     """5.5: the one answer that ends a tunnel."""
     link.socket.close()
     link, hello = server.hello()
-    server.check(hello)
+    server.check(link, hello)
     link.say("welcome", window=0, payload=welcome_for(hello, GONE, bytes(16), os.urandom(32)))
     assert is_reset(app)
     link, hello = server.hello()
-    assert hello.purpose == NEW_TUNNEL and hello.tunnel == bytes(16) and hello.proof == bytes(32)
+    assert hello.purpose == NEW_TUNNEL and hello.tunnel == bytes(16) and hello.proof == hello.proof_before == bytes(32)
     server.make(link, hello)
+    app = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    opened = link.expect("open")  # so it has taken the link
+    link.say("reset", opened.session, payload=b"\2")
+    link.expect("closed", session=opened.session)
+    assert is_reset(app)
     return link
 
 
@@ -604,18 +762,19 @@ def farewell(link, cproxy):
 
 def against_cproxy():
     server = Server()
-    with tempfile.TemporaryDirectory() as state:
-        with Program("cproxy", 0, "127.0.0.1", server.port, "--state-dir", state) as cproxy:
-            port = cproxy.port()
-            link, hello, app, session = a_first_session(server, port)
-            link = its_resume(server, link, hello, app, session)
-            link = false_servers(server, app, link)
-            link = an_open_that_was_lost(server, link, port)
-            link = gone(server, link, app)
-            farewell(link, cproxy)
+    with Program("cproxy", 0, "127.0.0.1", server.port) as cproxy:
+        port = cproxy.port()
+        link, hello, app, session = a_first_session(server, port)
+        link = its_resume(server, link, hello, app, session)
+        link = false_servers(server, app, link)
+        link = welcomes_that_are_lost(server, link)
+        link = an_open_that_was_lost(server, link, port)
+        link = gone(server, link, app, port)
+        farewell(link, cproxy)
 
 
 if __name__ == "__main__":
-    against_sproxy()
-    against_cproxy()
+    for INSECURE in (False, True):
+        against_sproxy()
+        against_cproxy()
     print("PROTOCOL.md, implemented a second time, agrees with sproxy and cproxy")
