@@ -31,17 +31,17 @@ Hello Claim::hello( const Digest& binding )
 
 Claim::Outcome Claim::answered( const Hello& hello, const Welcome& welcome, const Digest& binding )
 {
-  const bool about_this_tunnel = has_tunnel() and hello.purpose == Purpose::resume and hello.tunnel == record_.id;
   const bool accepted = welcome.answer == Answer::made or welcome.answer == Answer::resumed;
   if ( accepted and welcome.version != protocol_version ) {
     return Outcome::refused;
   }
   switch ( welcome.answer ) {
     case Answer::made: return made( hello, welcome, binding );
-    case Answer::resumed: return about_this_tunnel ? resumed( hello, welcome, binding ) : Outcome::obsolete;
+    case Answer::resumed: return has_tunnel() ? resumed( hello, welcome, binding ) : Outcome::obsolete;
     case Answer::gone:
-      // A hello that was said before the secrets changed may come when sproxy has forgotten those it was made with.
-      if ( not about_this_tunnel or not made_with( crypto_, record_.secrets, binding, hello ) ) {
+      // It may be about an earlier tunnel; and a hello that was said before the secrets changed may come when
+      // sproxy has forgotten those it was made with.
+      if ( not made_with( crypto_, record_.secrets, binding, hello ) ) {
         return Outcome::obsolete;
       }
       forget();
