@@ -48,7 +48,7 @@ private:
   Log& log_;
   Arena arena_;
   FrameBatch batch_ {};
-  Mapping scratch_; // bytes read from a link, and decrypted
+  Mapping scratch_;      // bytes read from a link, and decrypted
   TunnelRecord& record_; // of our one tunnel
   std::function<void( const Digest& sproxy )> trusted_;
   TunnelEnd end_;

@@ -200,7 +200,10 @@ void LinkLeg::read_frames( std::size_t count )
     }
   }
   if ( const auto fault = reader_.fault() ) {
-    drop( std::string { describe( *fault ) } );
+    constexpr std::byte tls_handshake { 0x16 }; // RFC 8446, 5.1
+    const bool is_tls = fault == Fault::not_holdfast and scratch_.front() == tls_handshake;
+    drop( is_tls ? "it speaks TLS; was only this side started with --insecure?"
+                 : std::string { describe( *fault ) } );
   }
 }
 

@@ -3,6 +3,7 @@
 #include "net/error.hh"
 
 #include <algorithm>
+#include <random>
 #include <utility>
 
 namespace holdfast {
@@ -35,7 +36,7 @@ Reception::Reception( Loop& loop,
   , wire_( std::move( wire ) )
   , pulse_( pulse )
   , introduced_( std::move( introduced ) )
-  , turnstile_( {}, loop.now() )
+  , turnstile_( {}, std::random_device {}(), loop.now() )
   , listener_(
       loop,
       std::move( listeners ),

@@ -67,11 +67,19 @@ std::optional<Turnstile::Guest> Turnstile::next( Time now )
     network.turns = turns - 1;
     network.counted = now;
     last_served_ = at->first;
+    std::swap( network.knocking[any_of( network.knocking.size() )], network.knocking.back() );
     const Guest guest = network.knocking.back();
     network.knocking.pop_back();
     return guest;
   }
   return std::nullopt;
+}
+
+// A linear congruential generator (Knuth, MMIX): nobody sees enough of it to tell what comes next.
+std::size_t Turnstile::any_of( std::size_t count )
+{
+  random_ = random_ * 6364136223846793005U + 1442695040888963407U;
+  return static_cast<std::size_t>( random_ >> 33U ) % count;
 }
 
 Time Turnstile::deadline() const

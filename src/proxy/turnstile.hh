@@ -15,9 +15,9 @@ namespace holdfast {
 
 // Whose turn it is among strangers who want something that costs us (a handshake). They come from networks, and it
 // is networks that take turns: however many come from one, the others wait for one of them at most. Within a
-// network the newest goes first: of a flood, most are never served, but somebody who comes again and again soon is,
-// so a crowd does not lock anybody out for good who shares its address. What one network may cost in a second is
-// bounded.
+// network chance decides: of a flood, most are never served, but somebody who comes again and again soon is, so a
+// crowd does not lock anybody out for good who shares its address; and no moment is better than another. What one
+// network may cost in a second is bounded.
 class Turnstile
 {
 public:
@@ -28,7 +28,7 @@ public:
     double burst = 1000; // and so many at once, when it was quiet before: all clients behind one address come back
   };
 
-  Turnstile( Config config, Time now ) : config_( config ), last_( now ) {}
+  Turnstile( Config config, std::uint64_t seed, Time now ) : config_( config ), random_( seed ), last_( now ) {}
 
   void arrived( Guest guest, std::string network );
   void knocked( Guest guest ); // it wants its turn
@@ -45,14 +45,17 @@ public:
 private:
   struct Network
   {
-    std::deque<Guest> here {};      // in the order they came
-    std::vector<Guest> knocking {}; // the newest last
-    double turns = 0;               // it may take now
+    std::deque<Guest> here {}; // in the order they came
+    std::vector<Guest> knocking {};
+    double turns = 0; // it may take now
     Time counted {};
     [[nodiscard]] double turns_at( Time now, const Config& config ) const;
   };
 
+  std::size_t any_of( std::size_t count );
+
   Config config_;
+  std::uint64_t random_;
   std::map<std::string, Network> networks_ {};
   std::unordered_map<Guest, std::string> network_of_ {};
   std::string last_served_ {};
