@@ -136,6 +136,9 @@ inline void apply( const SecurityOptions& options, Security& security )
 // Whom our files have to belong to, if not to root: whoever we shall be. Throws StartupError.
 inline uid_t owner_of_files( const Security& security )
 {
+  if ( security.user and ::geteuid() != 0 ) {
+    throw StartupError( "--user: only root can become another user" );
+  }
   return security.user ? user_number( *security.user ) : ::geteuid();
 }
 

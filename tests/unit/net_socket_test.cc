@@ -182,5 +182,22 @@ TEST( Socket, WhoAcceptsAndDialsForSessionsLeavesTheLastDescriptorsAlone )
   EXPECT_GT( accepted.size(), before );
 }
 
+TEST( Address, ItsNetworkIsItsFirstBits )
+{
+  const auto network = []( const char* text, unsigned bits_v4, unsigned bits_v6 ) {
+    return network_of( literal_address( text, 0 ).value(), bits_v4, bits_v6 );
+  };
+  EXPECT_EQ( network( "10.1.2.3", 24, 64 ), network( "10.1.2.99", 24, 64 ) );
+  EXPECT_NE( network( "10.1.2.3", 24, 64 ), network( "10.1.3.3", 24, 64 ) );
+  EXPECT_EQ( network( "10.1.2.3", 20, 64 ), network( "10.1.15.3", 20, 64 ) ); // bits, not bytes
+  EXPECT_NE( network( "10.1.2.3", 20, 64 ), network( "10.1.16.3", 20, 64 ) );
+  EXPECT_NE( network( "10.1.2.3", 32, 128 ), network( "10.1.2.4", 32, 128 ) );
+  EXPECT_EQ( network( "2001:db8::1", 24, 64 ), network( "2001:db8::ffff:1", 24, 64 ) );
+  EXPECT_NE( network( "2001:db8::1", 24, 64 ), network( "2001:db8:0:1::1", 24, 64 ) );
+  EXPECT_EQ( network( "::ffff:10.1.2.3", 24, 64 ),
+             network( "10.1.2.99", 24, 64 ) );                              // as a socket of both families has it
+  EXPECT_NE( network( "10.1.2.3", 0, 0 ), network( "2001:db8::1", 0, 0 ) ); // never of two families
+}
+
 } // namespace
 } // namespace holdfast
