@@ -206,7 +206,9 @@ private:
     switch ( input_.below( 10 ) ) {
       case 0: proof[input_.below( 32 )] ^= std::byte { 1 }; break;
       case 1: proof = {}; break;
-      case 2: proof = prove_hello( crypto_, other.secrets.latest, channel.binding, claim ); break;
+      case 2: // his own latest secret would be right as well
+        proof = prove_hello( crypto_, &other == &mine ? Digest {} : other.secrets.latest, channel.binding, claim );
+        break;
       case 3: proof = prove_hello( crypto_, {}, channel.binding, claim ); break;
       case 4: proof = prove_hello( crypto_, secret, digest_of( 2 ), claim ); break;
       case 5: claim.tunnel = other.tunnel; break;
