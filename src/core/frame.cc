@@ -110,6 +110,8 @@ std::string_view describe( ResetReason reason )
     case ResetReason::expired: return "detached for too long";
     case ResetReason::inconsistent: return "the two sides no longer agree about its bytes";
     case ResetReason::forgotten: return "it is not known there any more";
+    case ResetReason::not_admitted: return "its client is not admitted any more";
+    case ResetReason::too_old: return "its tunnel is as old as it may become";
     case ResetReason::unknown: return "unknown reason";
   }
   return "unknown reason";
@@ -119,7 +121,7 @@ ResetReason reset_reason( std::byte raw )
 {
   const auto number = std::to_integer<std::uint8_t>( raw );
   if ( number >= static_cast<std::uint8_t>( ResetReason::by_program )
-       and number <= static_cast<std::uint8_t>( ResetReason::forgotten ) ) {
+       and number <= static_cast<std::uint8_t>( ResetReason::too_old ) ) {
     return static_cast<ResetReason>( number );
   }
   return ResetReason::unknown;

@@ -72,16 +72,18 @@ struct Frame
 // Why a session ended at once; payload of a reset frame. Numbers are the protocol's, see PROTOCOL.md.
 enum class ResetReason : std::uint8_t
 {
-  by_program = 1,   // app or target reset its connection
-  refused = 2,      // the target refused the connection
-  timed_out = 3,    // the target did not answer
-  unreachable = 4,  // no route to the target, or its name has no address
-  limit = 5,        // too many sessions, or no memory for another one
-  superseded = 6,   // sproxy --single: a newer session took its place
-  stopped = 7,      // a proxy was stopped
-  expired = 8,      // detached for longer than --keep
-  inconsistent = 9, // the two sides no longer agree about the session's bytes
-  forgotten = 10,   // the other side does not know the session any more
+  by_program = 1,    // app or target reset its connection
+  refused = 2,       // the target refused the connection
+  timed_out = 3,     // the target did not answer
+  unreachable = 4,   // no route to the target, or its name has no address
+  limit = 5,         // too many sessions, or no memory for another one
+  superseded = 6,    // sproxy --single: a newer session took its place
+  stopped = 7,       // a proxy was stopped
+  expired = 8,       // detached for longer than --keep
+  inconsistent = 9,  // the two sides no longer agree about the session's bytes
+  forgotten = 10,    // the other side does not know the session any more
+  not_admitted = 11, // sproxy: its client may not come any more
+  too_old = 12,      // sproxy: its tunnel is as old as one may become (--max-age)
   unknown = 255,
 };
 

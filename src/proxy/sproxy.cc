@@ -207,7 +207,7 @@ void Sproxy::look_after( Client& client, Time now )
   }
   if ( config_.age_max and now - client.made >= *config_.age_max ) {
     log_.info( "{}: as old as a tunnel may become (--max-age): ending {}", client.name, end.how_many_sessions() );
-    dismiss( client, ResetReason::expired );
+    dismiss( client, ResetReason::too_old );
     return;
   }
   if ( const auto reason = end.tunnel().goodbye() ) {
@@ -256,7 +256,7 @@ void Sproxy::revoke( std::span<const Digest> identities )
          and client->leaves_by == never ) {
       log_.info(
         "{}: its client is not admitted any more: ending {}", client->name, client->end.how_many_sessions() );
-      dismiss( *client, ResetReason::stopped );
+      dismiss( *client, ResetReason::not_admitted );
     }
   }
 }

@@ -157,7 +157,7 @@ TEST( Frame, ResetReasonsOfALaterVersionAreUnknown )
 {
   for ( unsigned number = 0; number < 256; ++number ) {
     const auto reason = reset_reason( static_cast<std::byte>( number ) );
-    if ( number >= 1 and number <= 10 ) {
+    if ( number >= 1 and number <= 12 ) {
       EXPECT_EQ( static_cast<unsigned>( reason ), number );
     } else {
       EXPECT_EQ( reason, ResetReason::unknown );
