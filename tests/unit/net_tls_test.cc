@@ -296,6 +296,13 @@ public:
     }
     ::SSL_connect( ssl_.get() );
   }
+  void say( std::string_view words ) { ::SSL_write( ssl_.get(), words.data(), static_cast<int>( words.size() ) ); }
+  // 27 bytes that make the other side derive new keys (RFC 8446, 4.6.3).
+  void update_keys()
+  {
+    ::SSL_key_update( ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED );
+    ::SSL_do_handshake( ssl_.get() );
+  }
 
 private:
   Fd socket_;
@@ -344,6 +351,32 @@ TEST_F( OtherClientTest, IsLetInWhenItDoesAllThatWeAskFor ) // or the tests belo
   show_a_key();
   offer( "\x0aholdfast/1" );
   EXPECT_TRUE( opens( *wire, other ) ) << wire->problem();
+}
+
+TEST_F( OtherClientTest, MayUpdateItsKeysNowAndThen )
+{
+  show_a_key();
+  offer( "\x0aholdfast/1" );
+  ASSERT_TRUE( opens( *wire, other ) );
+  for ( int i = 0; i < 10; ++i ) {
+    other.update_keys();
+    other.say( "still me" );
+    EXPECT_EQ( receive_text( *wire ), "still me" );
+  }
+}
+
+TEST_F( OtherClientTest, CannotKeepUsBusyWithUpdatesOfItsKeys )
+{
+  show_a_key();
+  offer( "\x0aholdfast/1" );
+  ASSERT_TRUE( opens( *wire, other ) );
+  for ( int i = 0; i < 1000; ++i ) { // fewer than the socket holds
+    other.update_keys();
+  }
+  std::array<std::byte, 100> into {};
+  const Transfer transfer = wire->receive( into );
+  EXPECT_EQ( transfer.kind, Transfer::Kind::failed );
+  EXPECT_THAT( wire->problem(), HasSubstr( "too often" ) );
 }
 
 TEST_F( OtherClientTest, MustSpeakTls13 )
