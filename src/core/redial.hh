@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 
 namespace holdfast {
 
@@ -11,6 +12,9 @@ namespace holdfast {
 // not heard of again for seconds (the SYN's timer doubles: 1, 2, 4 s), so a new one is begun at a steady pace
 // beside those under way: every 250 ms (RFC 8305 section 5) for the first half minute, slower later, so that an
 // unreachable sproxy is not besieged for days. `random` (any number) spreads the later ones.
+//
+// The first dial comes at once; but if link after link is lost right after it was found, somebody on the way breaks
+// them, and coming again at once would only be a hundred links a second.
 class Redial
 {
 public:
@@ -19,17 +23,26 @@ public:
     Duration pace = std::chrono::milliseconds { 250 };
     Duration eager_for = std::chrono::seconds { 30 };
     Duration pace_max = std::chrono::seconds { 5 };
+    Duration short_life = std::chrono::seconds { 1 }; // of a link,
+    unsigned short_lives_free = 3;                    // so many of which in a row are bad luck
   };
 
   explicit Redial( Config config ) : config_( config ) {}
 
-  // A link is needed (again): dial at once.
+  // A link is needed (again).
   void need( Time now )
   {
     since_ = now;
-    next_ = now;
     pace_ = config_.pace;
+    short_lives_ = found_ and now - *found_ < config_.short_life ? short_lives_ + 1 : 0;
+    found_.reset();
+    next_ = now;
+    if ( short_lives_ > config_.short_lives_free ) {
+      const unsigned doubled = std::min( short_lives_ - config_.short_lives_free - 1, 10U );
+      next_ += std::min( config_.pace * ( 1U << doubled ), config_.pace_max );
+    }
   }
+  void found( Time now ) { found_ = now; }
   // The peer asked to be left alone for so long.
   void not_before( Time at ) { next_ = std::max( next_, at ); }
   [[nodiscard]] Time next() const { return next_; }
@@ -45,6 +58,8 @@ public:
 private:
   Config config_;
   Time since_ {};
+  std::optional<Time> found_ {}; // the link there is
+  unsigned short_lives_ = 0;     // of links in a row
   Time next_ = never;
   Duration pace_ {};
 };

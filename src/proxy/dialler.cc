@@ -114,6 +114,7 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
         made_ = loop_.now();
       }
       needed_ = false;
+      redial_.found( loop_.now() );
       last_complaint_.clear();
       candidates_.clear(); // the one moved from, and all that come too late
       events_.found( std::move( found ) );

@@ -66,5 +66,29 @@ TEST( Redial, APeerMayAskForPeace )
   EXPECT_EQ( redial.next(), start + 7s ) << "and does not get less of it by asking again";
 }
 
+TEST( Redial, LinkAfterLinkThatIsLostAtOnceIsNotWorthHurrying )
+{
+  Redial redial { {} };
+  Time now = start;
+  const auto waits_after_a_life_of = [&]( Duration life ) {
+    redial.found( now );
+    now += life;
+    redial.need( now );
+    return redial.next() - now;
+  };
+  redial.need( now );
+  for ( int i = 0; i < 3; ++i ) {
+    EXPECT_EQ( waits_after_a_life_of( 10ms ), 0ms ) << "three times may be bad luck";
+  }
+  EXPECT_EQ( waits_after_a_life_of( 10ms ), 250ms );
+  EXPECT_EQ( waits_after_a_life_of( 10ms ), 500ms );
+  for ( int i = 0; i < 50; ++i ) {
+    EXPECT_LE( waits_after_a_life_of( 999ms ), 5s );
+  }
+  EXPECT_EQ( waits_after_a_life_of( 10ms ), 5s );
+  EXPECT_EQ( waits_after_a_life_of( 1s ), 0ms ) << "one that lived makes up for all";
+  EXPECT_EQ( waits_after_a_life_of( 10ms ), 0ms );
+}
+
 } // namespace
 } // namespace holdfast
