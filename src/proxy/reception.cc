@@ -2,6 +2,8 @@
 
 #include "net/error.hh"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <random>
 #include <utility>
@@ -14,6 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration patience = 5s;           // from accept to hello; a handshake over a satellite takes one
 constexpr std::size_t strangers_max = 1024; // then one goes, of the network that has the most here
+constexpr std::size_t crowd = 64;           // strangers whose memory is worth giving back
 constexpr unsigned let_in_at_once = 8;      // handshakes begun in a turn: about two milliseconds
 constexpr unsigned network_v4 = 32;         // bits of an address that say who somebody is, when turns are counted:
 constexpr unsigned network_v6 = 64;         // whoever has one IPv6 address has 2^64
@@ -49,7 +52,7 @@ void Reception::arrived( Fd socket )
 {
   if ( strangers_.size() >= strangers_max ) {
     const auto out = strangers_.find( turnstile_.most_expendable() );
-    log_end_of( *out->second.link );
+    tell_end_of( *out->second.link );
     let_go( out );
   }
   auto link = std::make_unique<LinkLeg>(
@@ -107,6 +110,7 @@ void Reception::turn( Time now )
   for ( auto at = strangers_.begin(); at != strangers_.end(); ) {
     at = look_after( at->second, now ) ? std::next( at ) : let_go( at );
   }
+  give_back_memory();
 }
 
 void Reception::let_some_in( Time now )
@@ -143,7 +147,7 @@ bool Reception::look_after( Stranger& stranger, Time now )
     return true;
   }
   if ( not stranger.answered ) {
-    log_end_of( link );
+    tell_end_of( link );
   }
   if ( not link.connected() and in_time ) { // why it was not let in is on its way
     stranger.leaving = true;
@@ -152,8 +156,7 @@ bool Reception::look_after( Stranger& stranger, Time now )
   return link.lingers();
 }
 
-// One line each, but not a thousand a second.
-void Reception::log_end_of( const LinkLeg& link )
+void Reception::tell( spdlog::level::level_enum level, const LinkLeg& link, std::string_view what )
 {
   const Time now = loop_.now();
   if ( now - lines_since_ >= 1s ) {
@@ -164,8 +167,34 @@ void Reception::log_end_of( const LinkLeg& link )
     lines_ = 0;
   }
   if ( ++lines_ <= lines_max ) {
-    log_.info(
-      "link from {}: dropped: {}", link.peer().text(), link.ended().value_or( "too many handshakes at once" ) );
+    log_.log( level, "link from {}: {}", link.peer().text(), what );
+  }
+}
+
+void Reception::tell_end_of( const LinkLeg& link )
+{
+  tell( spdlog::level::info, link, "dropped: " + link.ended().value_or( "too many handshakes at once" ) );
+}
+
+// What a crowd has used stays with us otherwise: malloc keeps what it may need again.
+void Reception::give_back_memory()
+{
+  most_ = std::max( most_, strangers_.size() );
+  if ( strangers_.empty() and most_ >= crowd ) {
+    ::malloc_trim( 0 );
+  }
+  if ( strangers_.empty() ) {
+    most_ = 0;
+  }
+}
+
+void Reception::turn_out( std::span<const Digest> identities )
+{
+  for ( auto& [guest, stranger] : strangers_ ) {
+    LinkLeg& link = *stranger.link;
+    if ( link.connected() and std::ranges::find( identities, link.channel().identity ) != identities.end() ) {
+      link.drop( "its client is not admitted any more" );
+    }
   }
 }
 

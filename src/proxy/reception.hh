@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <string_view>
 
 namespace holdfast {
 
@@ -38,6 +39,12 @@ public:
   // The link that is introducing itself has been accepted: it is the caller's now.
   [[nodiscard]] std::unique_ptr<LinkLeg> take( const LinkLeg& link );
   void close(); // accepts no more, and lets all strangers go
+  // These clients are not admitted any more: not those either who have shown their key already and not said hello.
+  void turn_out( std::span<const Digest> identities );
+
+  // A line about a link that led to nothing. Whoever makes a thousand such links a second does not fill the log:
+  // the rest of a second is only counted.
+  void tell( spdlog::level::level_enum level, const LinkLeg& link, std::string_view what );
 
   void turn( Time now );
   [[nodiscard]] Time deadline() const;
@@ -60,7 +67,8 @@ private:
   [[nodiscard]] bool look_after( Stranger& stranger, Time now );
   Strangers::iterator find( const LinkLeg& link );
   Strangers::iterator let_go( Strangers::iterator stranger );
-  void log_end_of( const LinkLeg& link );
+  void tell_end_of( const LinkLeg& link );
+  void give_back_memory();
 
   Loop& loop_;
   FrameBatch& batch_;
@@ -72,7 +80,8 @@ private:
   Turnstile turnstile_;
   Strangers strangers_ {};
   Turnstile::Guest last_ = 0;
-  Time lines_since_ {}; // log lines in the second that began then
+  std::size_t most_ = 0; // strangers at the same time, since there were none
+  Time lines_since_ {};  // log lines in the second that began then
   unsigned lines_ = 0;
   Listener listener_;
 };

@@ -132,18 +132,19 @@ void Sproxy::answer( LinkLeg& link, const Hello& hello )
       end_client( *earlier->second, ResetReason::superseded );
     }
   }
+  namespace level = spdlog::level;
   switch ( welcome.answer ) {
     case Answer::made:
     case Answer::resumed: welcome_client( link, hello, decision ); return;
     case Answer::gone:
-      log_.info( "link from {}: refused: no such tunnel, or not proved to be its client's", link.peer().text() );
+      reception_.tell( level::info, link, "refused: no such tunnel, or not proved to be its client's" );
       break;
     case Answer::overtaken:
-      log_.debug( "link from {}: not needed, a later one of the same client was faster", link.peer().text() );
+      reception_.tell( level::debug, link, "not needed, a later one of the same client was faster" );
       break;
-    case Answer::later: log_.warn( "link from {}: put off: too many tunnels", link.peer().text() ); break;
+    case Answer::later: reception_.tell( level::warn, link, "put off: too many tunnels" ); break;
     case Answer::refused:
-      log_.warn( "link from {}: refused: {}", link.peer().text(), reason_of( welcome.reason, hello ) );
+      reception_.tell( level::warn, link, "refused: " + reason_of( welcome.reason, hello ) );
       break;
   }
 }
@@ -251,6 +252,7 @@ void Sproxy::dismiss( Client& client, ResetReason reason )
 
 void Sproxy::revoke( std::span<const Digest> identities )
 {
+  reception_.turn_out( identities );
   for ( auto& [id, client] : clients_ ) {
     if ( std::ranges::find( identities, client->record.identity ) != identities.end() and not client->over
          and client->leaves_by == never ) {
@@ -300,9 +302,19 @@ bool Sproxy::has_too_many_sessions( const Digest& identity ) const
   if ( identity == nobody ) {
     return false;
   }
-  std::size_t sessions = 0;
+  std::size_t sessions = 0; // those that are over and not forgotten yet included
   for ( const auto& [id, client] : clients_ ) {
     sessions += client->record.identity == identity ? client->end.tunnel().sessions() : 0;
+  }
+  if ( sessions <= config_.client_limits.sessions ) {
+    return false;
+  }
+  sessions = 0;
+  for ( const auto& [id, client] : clients_ ) {
+    if ( client->record.identity == identity ) {
+      client->end.tunnel().for_each_session(
+        [&]( const Session& session ) { sessions += session.reset_by_us() ? 0U : 1U; } );
+    }
   }
   return sessions > config_.client_limits.sessions;
 }
