@@ -11,7 +11,10 @@ Admission::Admission( const Crypto& crypto, Config config, Slots<TunnelRecord>& 
   } );
 }
 
-Admission::Decision Admission::decide( const Hello& hello, const Channel& channel, bool place_allowed )
+Admission::Decision Admission::decide( const Hello& hello,
+                                       const Channel& channel,
+                                       bool place_allowed,
+                                       bool earlier_is_heard )
 {
   Decision decision;
   Welcome& welcome = decision.welcome;
@@ -26,7 +29,7 @@ Admission::Decision Admission::decide( const Hello& hello, const Channel& channe
   } else if ( hello.purpose == Purpose::resume ) {
     resume( hello, channel, place_allowed, decision );
   } else {
-    make( hello, channel, decision );
+    make( hello, channel, earlier_is_heard, decision );
   }
   return decision;
 }
@@ -63,7 +66,7 @@ void Admission::resume( const Hello& hello, const Channel& channel, bool place_a
   rotate( crypto_, known->secrets, *proved, channel.binding, hello, welcome );
 }
 
-void Admission::make( const Hello& hello, const Channel& channel, Decision& decision )
+void Admission::make( const Hello& hello, const Channel& channel, bool earlier_is_heard, Decision& decision )
 {
   Welcome& welcome = decision.welcome;
   const auto earlier = by_owner_.find( { channel.identity, hello.instance } );
@@ -79,7 +82,9 @@ void Admission::make( const Hello& hello, const Channel& channel, Decision& deci
     }
   } else {
     const TunnelRecord& known = *tunnels_.at( earlier->second );
-    if ( known.run == hello.run and hello.attempt <= known.attempt ) {
+    const bool of_earlier_attempt = hello.run == known.run and hello.attempt <= known.attempt;
+    const bool of_earlier_run = hello.run < known.run and earlier_is_heard;
+    if ( of_earlier_attempt or of_earlier_run ) { // it was long on its way
       welcome.answer = Answer::overtaken;
       return;
     }

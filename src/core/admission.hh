@@ -44,7 +44,13 @@ public:
   };
   // `place_allowed`: whether hello.tunnel, if there is one and it is proved to be the client's, may be resumed from
   // where this link comes from.
-  [[nodiscard]] Decision decide( const Hello& hello, const Channel& channel, bool place_allowed );
+  // `earlier_is_heard`: whether the tunnel that this client has already, if there is one, was heard of not long
+  // ago. Then a hello of a run before that one's is not the client's last word: it was said by a process that has
+  // ended.
+  [[nodiscard]] Decision decide( const Hello& hello,
+                                 const Channel& channel,
+                                 bool place_allowed,
+                                 bool earlier_is_heard = false );
 
   // A frame came, on the link that carries this tunnel now, of a kind that cproxy sends only when it has been
   // welcomed there: so it has the secret of that welcome. Cheap; call it with each.
@@ -63,7 +69,7 @@ private:
   static Owner owner( const TunnelRecord& record ) { return { record.identity, record.instance }; }
 
   void resume( const Hello& hello, const Channel& channel, bool place_allowed, Decision& decision );
-  void make( const Hello& hello, const Channel& channel, Decision& decision );
+  void make( const Hello& hello, const Channel& channel, bool earlier_is_heard, Decision& decision );
   [[nodiscard]] bool has_enough( const Digest& identity ) const;
   void put_off( Welcome& welcome ) const;
 

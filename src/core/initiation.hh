@@ -63,7 +63,7 @@ struct Hello
   Duration beat {};               // this side's heartbeat interval; microseconds on the wire
   std::uint32_t window = 0;       // each session's first receive window on this side, bytes
   Id instance {};                 // of the client; a new tunnel ends the earlier ones of its instance
-  std::uint64_t run = 0;          // of the client: chosen at random when it starts; attempts count within it
+  std::uint64_t run = 0;          // of the client: rises each time it starts; attempts count within it
   Id tunnel {};                   // to resume
   std::uint64_t attempt = 0;      // rises with each link of a tunnel; an older one loses
   Digest nonce {};

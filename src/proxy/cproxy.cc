@@ -18,10 +18,10 @@ std::int64_t in_ms( Duration duration )
   return std::chrono::duration_cast<std::chrono::milliseconds>( duration ).count();
 }
 
-Dialler::Config dialler_config( const CproxyConfig& config, const Crypto& crypto, MakeWire wire )
+Dialler::Config dialler_config( const CproxyConfig& config, MakeWire wire )
 {
-  std::uint64_t run = 0;
-  crypto.random( std::as_writable_bytes( std::span { &run, 1 } ) );
+  const auto run = static_cast<std::uint64_t>( // rises with each start, unless the clock is set back in between
+    std::chrono::nanoseconds { std::chrono::system_clock::now().time_since_epoch() }.count() );
   return {
     .sproxy = config.sproxy,
     .wire = std::move( wire ),
@@ -52,7 +52,7 @@ Cproxy::Cproxy( Loop& loop,
               scratch_.memory(),
               crypto,
               log,
-              dialler_config( config, crypto, std::move( wire ) ),
+              dialler_config( config, std::move( wire ) ),
               record_,
               { .found = [this]( Dialler::Found found ) { link_found( std::move( found ) ); },
                 .gone = [this] { tunnel_lost( ResetReason::forgotten ); } } )

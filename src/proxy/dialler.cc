@@ -18,6 +18,7 @@ constexpr Duration candidate_patience = 10s; // from dial to welcome
 constexpr Duration hello_patience = 3s;      // the same for a hello for a new tunnel, of which only one may be out
 constexpr Duration short_life
   = 5min; // a tunnel that is gone before that did not end by chance, when it happens again
+constexpr Duration quarrel_pause = 1s;      // before asking again when another one like us has a tunnel
 constexpr Duration quarrel_pause_max = 60s; // between new tunnels then; less than short_life
 constexpr Duration refused_pause = 10s;     // before asking again an sproxy that refuses us
 constexpr Duration later_min = 100ms;       // bounds of what an sproxy may ask us to wait
@@ -120,7 +121,15 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
       events_.found( std::move( found ) );
       return;
     }
-    case Claim::Outcome::obsolete: link.drop( "a later link was faster" ); return;
+    case Claim::Outcome::obsolete:
+      if ( candidate.asks_for_new_tunnel() and not claim_.has_tunnel() ) {
+        link.drop( "sproxy says that we have a newer tunnel: is another cproxy running with a copy of our state "
+                   "directory, or was our clock set back?" );
+        redial_.not_before( loop_.now() + quarrel_pause );
+        return;
+      }
+      link.drop( "a later link was faster" );
+      return;
     case Claim::Outcome::gone:
       link.drop( "sproxy does not know our tunnel any more" );
       tunnel_gone();

@@ -121,7 +121,8 @@ Sproxy::~Sproxy()
 
 void Sproxy::answer( LinkLeg& link, const Hello& hello )
 {
-  const Admission::Decision decision = admission_.decide( hello, link.channel(), may_be_here( hello, link ) );
+  const Admission::Decision decision
+    = admission_.decide( hello, link.channel(), may_be_here( hello, link ), has_tunnel_in_use( hello, link ) );
   const Welcome& welcome = decision.welcome;
   FrameHeader header;
   header.type = FrameType::welcome;
@@ -160,6 +161,21 @@ bool Sproxy::may_be_here( const Hello& hello, const LinkLeg& link ) const
   const unsigned bits_v4 = exactly ? 32 : 24; // a network as most are cut
   const unsigned bits_v6 = exactly ? 128 : 64;
   return network_of( link.peer(), bits_v4, bits_v6 ) == network_of( client->second->home, bits_v4, bits_v6 );
+}
+
+// Whether the client that asks for a new tunnel had one that was heard of not long ago.
+bool Sproxy::has_tunnel_in_use( const Hello& hello, const LinkLeg& link ) const
+{
+  if ( hello.purpose != Purpose::new_tunnel ) {
+    return false;
+  }
+  const Digest identity = link.channel().identity;
+  return std::ranges::any_of( clients_, [&]( const auto& entry ) {
+    const Client& client = *entry.second;
+    const bool is_heard
+      = client.end.link() != nullptr or loop_.now() - client.end.detached_since() < config_.pulse.patience;
+    return client.record.identity == identity and client.record.instance == hello.instance and is_heard;
+  } );
 }
 
 void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision )

@@ -44,6 +44,7 @@ private:
   void answer( LinkLeg& link, const Hello& hello );
   [[nodiscard]] bool may_be_here( const Hello& hello, const LinkLeg& link ) const;
   [[nodiscard]] Memory memory_for( const Digest& identity );
+  [[nodiscard]] bool has_tunnel_in_use( const Hello& hello, const LinkLeg& link ) const;
   void welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision );
   void look_after( Client& client, Time now );
   void dismiss( Client& client, ResetReason reason );

@@ -543,7 +543,7 @@ def a_new_run(client, link, target):
     before = dict(purpose=RESUME, attempt=1000, tunnel=client.tunnel, secrets=client.secrets)
     link.say("open", 90)
     far = target.next()
-    client.run = os.urandom(8)
+    client.run = b"\xff" * 8
     new, _ = client.new_tunnel()
     assert link.is_dropped() and is_reset(far)
     assert client.greet(**before)[2].answer == GONE

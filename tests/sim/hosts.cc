@@ -243,7 +243,10 @@ void Near::welcomed( Link& link, const Welcome& welcome )
 {
   switch ( claim_->answered( *link.hello, welcome, stage_.channel( link ).binding ) ) {
     case Claim::Outcome::made:
-    case Claim::Outcome::resumed: attach( link, welcome ); return;
+    case Claim::Outcome::resumed:
+      redial_.found( local() );
+      attach( link, welcome );
+      return;
     case Claim::Outcome::obsolete: drop( link ); return;
     case Claim::Outcome::gone:
       drop( link );
@@ -538,7 +541,13 @@ std::unique_ptr<End> Far::make_end( TunnelRecord& record )
 
 void Far::answer( Link& link, const Hello& hello )
 {
-  const auto decision = admission_->decide( hello, stage_.channel( link ), true );
+  const Channel channel = stage_.channel( link );
+  const bool earlier_is_heard = std::ranges::any_of( clients_, [&]( const auto& entry ) {
+    const Client& client = entry.second;
+    return client.record->identity == channel.identity and client.record->instance == hello.instance
+           and ( client.link != nullptr or local() - client.detached_since < 30s );
+  } );
+  const auto decision = admission_->decide( hello, channel, true, earlier_is_heard );
   append_frame( link.down.rest, { .type = FrameType::welcome }, encode( decision.welcome ) );
   if ( decision.superseded ) {
     end_client( *decision.superseded, ResetReason::superseded );

@@ -320,6 +320,24 @@ TEST( Admission, AClientThatStartedAgainFromNothingEndsItsEarlierTunnel )
   EXPECT_EQ( world.link( after ), Outcome::resumed );
 }
 
+// The process that said it has ended, its link may have, too; sproxy was busy. Found by the simulation.
+TEST( Admission, AHelloOfAnEarlierRunDoesNotEndATunnelThatIsInUse )
+{
+  World world;
+  Claim before = world.client( 1, 1001 );
+  const Hello late = before.hello( world.binding );
+  Claim after = world.client( 1, 1002 );
+  ASSERT_EQ( world.link( after ), Outcome::made );
+  const Channel channel { .binding = world.binding };
+  const auto decision = world.server.decide( late, channel, true, true );
+  expect_refusal( Answer::overtaken, decision.welcome, late );
+  EXPECT_FALSE( decision.superseded );
+  EXPECT_EQ( world.link( after ), Outcome::resumed );
+
+  EXPECT_EQ( world.server.decide( late, channel, true, false ).welcome.answer, Answer::made )
+    << "a client whose clock was set back gets in when its earlier tunnel is not heard of any more";
+}
+
 TEST( Admission, OtherClientsAreNotConcerned )
 {
   World world;
