@@ -14,7 +14,7 @@ has a line about each, but not a flood of them. docs/security.md says which prom
     replay      what was recorded of a client or of sproxy, said again
     stolen      a secret without its key, a key without its secret, a secret of yesterday; both together do resume
     downgrade   something older, something else, or somebody else in the middle
-    half-open   10,000 handshakes that are begun and not ended, from the victim's address and from another
+    half-open   10,000 handshakes that are begun and not ended, from the victim's address, from another, and from ever new ones
     trickle     a byte every 200 ms
     oversized   too much of everything, and changes of keys without end
     flood       complete handshakes with as many keys, each for a new tunnel
@@ -442,8 +442,11 @@ def our_address():
         return None
 
 
-def half_open_work(stop, count, hello, pace):
-    """Handshakes that are begun: nothing at all, half a ClientHello, a whole one. Whoever is dropped comes back."""
+def half_open_work(stop, count, hello, pace, everywhere):
+    """Handshakes that are begun: nothing at all, half a ClientHello, a whole one. Whoever is dropped comes back.
+
+    With `everywhere` each has an address of its own.
+    """
     resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
     poll, sockets, began, address, look_again = select.epoll(), {}, time.monotonic(), None, 0.0
     while not stop():
@@ -455,6 +458,8 @@ def half_open_work(stop, count, hello, pace):
             sock = socket.socket()
             sock.setblocking(False)
             try:
+                if everywhere:
+                    sock.bind((f"10.64.{count[0] // 250 % 250}.{1 + count[0] % 250}", 0))
                 sock.connect_ex((FAR, 6000))
             except OSError:  # no route, while the victim moves
                 sock.close()
@@ -485,8 +490,8 @@ def half_open(world, net):
     how_many = 10_000
     sizes = []
 
-    def wave(space, name, handshakes, moves):
-        flood = Flood(world, space, half_open_work, hello, 1500)
+    def wave(space, name, handshakes, moves, everywhere=False):
+        flood = Flood(world, space, half_open_work, hello, 1500, everywhere)
         flood.reached(1, 1000, 30)
         for _ in range(moves):
             victim.move()
@@ -507,6 +512,8 @@ def half_open(world, net):
     victim.baseline()
     wave(net.client, "from the victim's own address", how_many, 2)
     wave(net.router, "from another", how_many, 2)
+    net.router.ip("route add local 10.64.0.0/16 dev lo")
+    wave(net.router, "each from an address of its own", how_many, 2, everywhere=True)
     if not victim.sanitized:
         world.check(victim.peak - cold < 1024 * 48 + 16384, "never more than 48 KiB for each of 1024, and 16 MiB for what the victim does")
     victim.unharmed(margin=8192)
@@ -765,7 +772,7 @@ def flood_work(stop, count, stays):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 6, 0))
             link.set_connect_state()
             link.do_handshake()
-            link.sendall(wire.greeting(wire.hello(beat_us=3_600_000_000)))
+            link.sendall(wire.greeting(wire.hello(beat_us=3_600_000_000 if stays else 100_000)))
             answer = wire.answer_of(link.recv(32 + 112)[32:])
             if answer == wire.MADE and not stays:
                 link.sendall(goodbye)
