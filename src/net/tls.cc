@@ -26,6 +26,11 @@ constexpr std::string_view alpn = "\x0aholdfast/1"; // with its length in front,
 constexpr std::size_t handshake_max = 16384;
 constexpr std::size_t read_buffer = 65536; // ciphertext read at once: four records
 
+// What is read in one call is bounded in ciphertext, too: records of one byte cost as much as large ones, 11,000 of
+// them 25 ms. Who has not sent any data yet, not even a greeting, gets less.
+constexpr int reads_at_once = 4;
+constexpr int reads_of_stranger = 1;
+
 // How many messages of TLS itself may come on an open wire, all of them new keys or tickets: each costs us more
 // than it costs the other end (35 us for 27 bytes). Ours sends none; AES-GCM needs new keys once in 2^24 records
 // (RFC 8446, 5.5).
@@ -148,7 +153,10 @@ public:
 
   Transfer receive( std::span<std::byte> into, bool buffered_only ) override
   {
-    buffered_only_ = buffered_only;
+    if ( broken_ ) {
+      return as_before();
+    }
+    reads_left_ = buffered_only ? 0 : received_ == 0 ? reads_of_stranger : reads_at_once;
     std::size_t total = 0;
     Transfer last { .kind = Transfer::Kind::moved };
     while ( total < into.size() and last.kind == Transfer::Kind::moved ) {
@@ -161,13 +169,15 @@ public:
         last = not_moved( result );
       }
     }
-    buffered_only_ = false;
     // Bytes come first; what ended or failed does so again in the next call.
     return total > 0 ? Transfer { .kind = Transfer::Kind::moved, .count = total } : last;
   }
 
   Transfer send( std::span<const iovec> from ) override
   {
+    if ( broken_ ) {
+      return as_before();
+    }
     std::size_t total = 0;
     std::size_t slice = 0;
     std::size_t offset = 0; // in that slice
@@ -236,10 +246,10 @@ private:
       wire.judged( "its TLS handshake is too long" );
       return 0;
     }
+    const bool may_read = not wire.open_ or wire.reads_left_-- > 0;
     const Transfer got
-      = wire.buffered_only_
-          ? Transfer {}
-          : holdfast::receive( wire.socket_.get(), std::as_writable_bytes( std::span { into, size } ) );
+      = may_read ? holdfast::receive( wire.socket_.get(), std::as_writable_bytes( std::span { into, size } ) )
+                 : Transfer {};
     *count = got.count;
     switch ( got.kind ) {
       case Transfer::Kind::moved: wire.arrived( { into, got.count } ); return 1;
@@ -376,16 +386,22 @@ private:
     }
     broken_ = true;
     // Whoever cuts a link short gains nothing: every stream's end is a frame of its own.
-    if ( ended_ ) {
+    if ( ended_ or error_ != 0 ) {
       ::ERR_clear_error();
-      return { .kind = Transfer::Kind::ended };
-    }
-    if ( error_ != 0 ) {
-      ::ERR_clear_error();
-      return { .kind = Transfer::Kind::failed, .error = error_ };
+      return as_before();
     }
     problem_ = alert_or_problem();
-    return { .kind = Transfer::Kind::failed, .error = EPROTO };
+    return as_before();
+  }
+
+  // A wire that is broken says the same each time.
+  [[nodiscard]] Transfer as_before() const
+  {
+    if ( not problem_.empty() ) {
+      return { .kind = Transfer::Kind::failed, .error = EPROTO };
+    }
+    return ended_ ? Transfer { .kind = Transfer::Kind::ended }
+                  : Transfer { .kind = Transfer::Kind::failed, .error = error_ };
   }
 
   // Why the handshake failed, in words that help to mend it.
@@ -433,7 +449,7 @@ private:
   char first_byte_ = 0;
   bool open_ = false;
   bool opens_when_writable_ = false;
-  bool buffered_only_ = false;
+  int reads_left_ = 1;         // of the socket, in this call
   std::uint64_t received_ = 0; // bytes of data
   std::uint64_t messages_ = 0;
   bool stirred_ = false;

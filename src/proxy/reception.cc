@@ -158,6 +158,9 @@ bool Reception::look_after( Stranger& stranger, Time now )
 
 void Reception::tell( spdlog::level::level_enum level, const LinkLeg& link, std::string_view what )
 {
+  if ( not log_.should_log( level ) ) {
+    return;
+  }
   const Time now = loop_.now();
   if ( now - lines_since_ >= 1s ) {
     if ( lines_ > lines_max ) {

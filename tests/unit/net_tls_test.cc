@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -39,6 +40,17 @@ std::array<Fd, 2> socket_pair()
   std::array<int, 2> fds {};
   EXPECT_EQ( ::socketpair( AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds.data() ), 0 );
   return { Fd { fds[0] }, Fd { fds[1] } };
+}
+
+// The same over TCP, which takes many small records.
+std::array<Fd, 2> tcp_pair()
+{
+  const Fd listener = listen_on( literal_address( "127.0.0.1", 0 ).value() );
+  Fd client = connect_to( local_address( listener.get() ) ).fd;
+  prepare_leg( client.get() ); // each write goes out at once
+  pollfd waiting { .fd = listener.get(), .events = POLLIN, .revents = 0 };
+  EXPECT_EQ( ::poll( &waiting, 1, 10'000 ), 1 );
+  return { accept_from( listener.get() ).fd, std::move( client ) };
 }
 
 struct Ends
@@ -324,7 +336,7 @@ bool opens( Wire& server, OtherClient& client )
 class OtherClientTest : public TlsTest
 {
 protected:
-  std::array<Fd, 2> sockets = socket_pair();
+  std::array<Fd, 2> sockets = tcp_pair();
   std::unique_ptr<Wire> wire = server.wire( std::move( sockets[0] ) );
   OtherClient other { std::move( sockets[1] ) };
 
@@ -363,6 +375,27 @@ TEST_F( OtherClientTest, MayUpdateItsKeysNowAndThen )
     other.say( "still me" );
     EXPECT_EQ( receive_text( *wire ), "still me" );
   }
+}
+
+TEST_F( OtherClientTest, CannotKeepUsBusyWithTinyRecords )
+{
+  show_a_key();
+  offer( "\x0aholdfast/1" );
+  ASSERT_TRUE( opens( *wire, other ) );
+  for ( int i = 0; i < 6000; ++i ) { // 140,000 bytes on the wire
+    other.say( "x" );
+  }
+  const std::string greeting = receive_text( *wire );
+  EXPECT_GT( greeting.size(), 0U );
+  EXPECT_LT( greeting.size(), 3000U ) << "one read of 64 KiB for a stranger";
+  std::size_t total = greeting.size();
+  pollfd waiting { .fd = wire->socket().get(), .events = POLLIN, .revents = 0 };
+  while ( total < 6000 and ::poll( &waiting, 1, 10'000 ) == 1 ) {
+    const std::size_t count = receive_text( *wire ).size();
+    EXPECT_LT( count, 4 * 3000U );
+    total += count;
+  }
+  EXPECT_EQ( total, 6000U ) << "nothing is left behind";
 }
 
 TEST_F( OtherClientTest, CannotKeepUsBusyWithUpdatesOfItsKeys )
