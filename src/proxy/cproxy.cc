@@ -191,7 +191,7 @@ void Cproxy::stop()
   log_.info( "stopping" );
   listener_.close();
   dialler_.stop();
-  end_.say_goodbye( ResetReason::stopped, loop_.now() );
+  end_.say_goodbye( ResetReason::stopped );
   stop_by_ = loop_.now() + farewell_patience;
 }
 

@@ -229,12 +229,27 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
       batch.finish( 0 );
       return;
     }
-    const Transfer sent = wire_->send( io_vectors( batch.slices() ) );
-    writable_ = sent.kind == Transfer::Kind::moved and sent.count == batch.bytes();
-    batch.finish( sent.count );
-    if ( sent.kind == Transfer::Kind::failed ) {
-      drop_for( sent );
-    }
+    write( batch );
+  }
+}
+
+void LinkLeg::flush( FrameBatch& batch )
+{
+  if ( flushed() or not writable() ) {
+    return;
+  }
+  loop_.touch( *this );
+  batch.start( rest_ );
+  write( batch );
+}
+
+void LinkLeg::write( FrameBatch& batch )
+{
+  const Transfer sent = wire_->send( io_vectors( batch.slices() ) );
+  writable_ = sent.kind == Transfer::Kind::moved and sent.count == batch.bytes();
+  batch.finish( sent.count );
+  if ( sent.kind == Transfer::Kind::failed ) {
+    drop_for( sent );
   }
 }
 

@@ -82,6 +82,8 @@ public:
   // Writes what there is to say: what was left over, a heartbeat when it is due, and what `tunnel` (may be null)
   // has.
   void transmit( FrameBatch& batch, Tunnel* tunnel, Time now );
+  // The same without heartbeats and frames of a tunnel: only what was said.
+  void flush( FrameBatch& batch );
   [[nodiscard]] bool writable() const { return connected() and not ended_ and writable_; }
   [[nodiscard]] bool flushed() const { return rest_.empty(); }
   // The last words are written; what still arrives is read until the other side closes. A socket that is closed
@@ -100,6 +102,7 @@ private:
   void read_on();
   void read_in();
   void read_frames( std::size_t count );
+  void write( FrameBatch& batch );
   void drop_for( const Transfer& failed );
 
   Loop& loop_;

@@ -138,7 +138,7 @@ bool Reception::look_after( Stranger& stranger, Time now )
     return link.lingers() and in_time;
   }
   if ( stranger.answered ) {
-    link.transmit( batch_, nullptr, now );
+    link.flush( batch_ );
   }
   if ( not in_time ) {
     link.drop( "it did not introduce itself in time" );

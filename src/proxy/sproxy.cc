@@ -262,7 +262,7 @@ void Sproxy::look_after( Client& client, Time now )
 void Sproxy::dismiss( Client& client, ResetReason reason )
 {
   admission_.forget( client.id );
-  client.end.say_goodbye( reason, loop_.now() );
+  client.end.say_goodbye( reason );
   client.leaves_by = loop_.now() + farewell_patience;
 }
 
@@ -421,7 +421,7 @@ void Sproxy::stop()
   log_.info( "stopping" );
   reception_.close();
   for ( auto& [id, client] : clients_ ) {
-    client->end.say_goodbye( ResetReason::stopped, loop_.now() );
+    client->end.say_goodbye( ResetReason::stopped );
   }
   stop_by_ = loop_.now() + farewell_patience;
 }

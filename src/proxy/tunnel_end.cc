@@ -67,7 +67,7 @@ void TunnelEnd::reset_all( ResetReason reason )
   tunnel_.for_each_session( [&]( Session& session ) { reset( session, reason ); } );
 }
 
-void TunnelEnd::say_goodbye( ResetReason reason, Time now )
+void TunnelEnd::say_goodbye( ResetReason reason )
 {
   reset_all( reason );
   if ( link_ ) {
@@ -76,15 +76,13 @@ void TunnelEnd::say_goodbye( ResetReason reason, Time now )
     const std::array why { static_cast<std::byte>( reason ) };
     link_->say( header, why );
     leaving_ = true;
-    take_leave( now );
+    take_leave();
   }
 }
 
-void TunnelEnd::take_leave( Time now )
+void TunnelEnd::take_leave()
 {
-  if ( not link_->flushed() ) {
-    link_->transmit( batch_, nullptr, now );
-  }
+  link_->flush( batch_ );
   if ( link_->flushed() and not all_said_ ) {
     all_said_ = true;
     link_->say_no_more();
@@ -207,7 +205,7 @@ void TunnelEnd::turn( Time now )
     tunnel_.served( *session, now );
   }
   if ( link_ and leaving_ ) {
-    take_leave( now );
+    take_leave();
   } else if ( link_
               and ( tunnel_.wants_to_transmit() or not link_->flushed() or link_->pulse().beat_due( now ) ) ) {
     link_->transmit( batch_, &tunnel_, now );

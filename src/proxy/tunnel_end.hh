@@ -46,7 +46,7 @@ public:
   void reset( Session& session, ResetReason reason, const std::string& detail = {} );
   void reset_all( ResetReason reason );
   // Ends them all and tells the peer that the tunnel is over, as well as one can.
-  void say_goodbye( ResetReason reason, Time now );
+  void say_goodbye( ResetReason reason );
   // It has been heard: the other side has closed the link, or there never was one. Until then the link must be
   // kept.
   [[nodiscard]] bool goodbye_heard() const { return link_ == nullptr or link_->ended(); }
@@ -79,7 +79,7 @@ private:
 
   void serve( Session& session, Time now );
   void release( Session& session );
-  void take_leave( Time now );
+  void take_leave();
 
   Loop& loop_;
   FrameBatch& batch_;

@@ -1,6 +1,7 @@
 #include "proxy/turnstile.hh"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace holdfast {
@@ -97,8 +98,12 @@ Time Turnstile::deadline() const
 
 Turnstile::Guest Turnstile::most_expendable() const
 {
-  return std::ranges::max_element( networks_, {}, []( const auto& entry ) { return entry.second.here.size(); } )
-    ->second.here.front();
+  const auto is_less = []( const auto& left, const auto& right ) {
+    const auto& [some, others] = std::tie( left.second.here, right.second.here );
+    return some.size() != others.size() ? some.size() < others.size()
+                                        : not some.empty() and some.front() > others.front(); // guests are numbered
+  };
+  return std::ranges::max_element( networks_, is_less )->second.here.front();
 }
 
 } // namespace holdfast

@@ -21,7 +21,7 @@ namespace holdfast {
 class Turnstile
 {
 public:
-  using Guest = std::uint64_t; // any number that is nobody else's
+  using Guest = std::uint64_t; // rises with each that arrives
   struct Config
   {
     double rate = 100;   // turns a second for one network,
@@ -38,8 +38,8 @@ public:
   [[nodiscard]] std::optional<Guest> next( Time now );
   // When next() will have somebody, if nobody comes.
   [[nodiscard]] Time deadline() const;
-  // Whom to turn out when the place is full: the oldest one of the network that has the most here. Not to be asked
-  // when nobody is here.
+  // Whom to turn out when the place is full: the oldest one of the network that has the most here; the longest here
+  // of all, when many have as many. Not to be asked when nobody is here.
   [[nodiscard]] Guest most_expendable() const;
 
 private:

@@ -135,6 +135,24 @@ TEST_F( TurnstileTest, FullMeansTheLargestCrowdsOldestGoes )
   EXPECT_NE( turnstile.most_expendable(), owner );
 }
 
+// Somebody with a thousand addresses takes every place, each with another one. Then nobody has more than one, and
+// the order of the addresses must not matter: the one that sorted first was turned out by the next arrival, always.
+TEST_F( TurnstileTest, AThousandAddressesDoNotLockANewcomerOut )
+{
+  for ( int i = 1000; i < 2000; ++i ) {
+    comes( "n" + std::to_string( i ) );
+  }
+  for ( const char* name : { "a", "n1500x", "z" } ) {
+    const auto newcomer = comes( name );
+    for ( int i = 2000; i < 2990; ++i ) {
+      const auto out = turnstile.most_expendable();
+      ASSERT_NE( out, newcomer ) << name << " after " << i - 2000;
+      turnstile.left( out );
+      comes( "n" + std::to_string( i ) + name );
+    }
+  }
+}
+
 TEST_F( TurnstileTest, WhoLeftIsNotServed )
 {
   turnstile.left( comes( "a" ) );
