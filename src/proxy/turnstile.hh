@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -45,7 +44,7 @@ public:
 private:
   struct Network
   {
-    std::deque<Guest> here {}; // in the order they came
+    std::vector<Guest> here {}; // in the order they came
     std::vector<Guest> knocking {};
     double turns = 0; // it may take now
     Time counted {};
