@@ -199,7 +199,6 @@ def ca(world, net, target):
         sproxy = world.sproxy(net.server, *certificate(name, names, signed_by, days), "--target", "127.0.0.1:7000", link, name=f"sproxy-{name}")
         cproxy = world.cproxy(net.client, *laptop, port, net.server_address, link, name=f"cproxy-{name}")
         app = dial(world, net.client, "127.0.0.1", port, "app")
-        app.write(b"hello")
         if says is None:
             far = target.next()
             greet(world, app, far)
@@ -207,6 +206,7 @@ def ca(world, net, target):
             greet(world, app, far, b"after a move")
             world.say("true: with the right certificates it works, and moves")
         else:
+            app.write(b"hello")
             world.until(lambda: cproxy.lines("certificate is not good.*(" + says + ")"), 20, f"cproxy to refuse: {cproxy.log()}")
             world.check(len(target.ends) == 1, f"{name}: refused, and no session came about")
         stop(world, cproxy)
