@@ -55,25 +55,22 @@ std::optional<Turnstile::Guest> Turnstile::next( Time now )
       return entry.second.here.empty() and entry.second.turns_at( now, config_ ) >= config_.burst;
     } );
   }
-  auto at = networks_.upper_bound( last_served_ );
-  for ( std::size_t i = 0; i < networks_.size(); ++i, ++at ) {
-    if ( at == networks_.end() ) {
-      at = networks_.begin();
+  Network* chosen = nullptr;
+  std::size_t eligible = 0;
+  for ( auto& [name, network] : networks_ ) {
+    if ( not network.knocking.empty() and network.turns_at( now, config_ ) >= 1 and any_of( ++eligible ) == 0 ) {
+      chosen = &network; // each of them with the same probability in the end
     }
-    Network& network = at->second;
-    const double turns = network.turns_at( now, config_ );
-    if ( network.knocking.empty() or turns < 1 ) {
-      continue;
-    }
-    network.turns = turns - 1;
-    network.counted = now;
-    last_served_ = at->first;
-    std::swap( network.knocking[any_of( network.knocking.size() )], network.knocking.back() );
-    const Guest guest = network.knocking.back();
-    network.knocking.pop_back();
-    return guest;
   }
-  return std::nullopt;
+  if ( chosen == nullptr ) {
+    return std::nullopt;
+  }
+  chosen->turns = chosen->turns_at( now, config_ ) - 1;
+  chosen->counted = now;
+  std::swap( chosen->knocking[any_of( chosen->knocking.size() )], chosen->knocking.back() );
+  const Guest guest = chosen->knocking.back();
+  chosen->knocking.pop_back();
+  return guest;
 }
 
 // A linear congruential generator (Knuth, MMIX): nobody sees enough of it to tell what comes next.

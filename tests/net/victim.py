@@ -91,7 +91,7 @@ class Victim:
                          lambda: f"{self!r} to go on")
         return time.monotonic() - began
 
-    def move(self, most=10):
+    def move(self, most=40):
         """Its machine gets another address, and its sessions go on."""
         self.net.move(self.net.next_address())
         self.moves.append(self.goes_on(most))

@@ -2,6 +2,7 @@
 
 import os
 import struct
+import time
 
 HELLO, WELCOME, HEARTBEAT, GOODBYE, OPEN, OPENED, RESUME, DATA, ACK, END, RESET, CLOSED = range(1, 13)
 MADE, RESUMED, GONE, LATER, REFUSED, OVERTAKEN = range(1, 7)
@@ -18,7 +19,7 @@ def hello(purpose=1, instance=None, tunnel=bytes(16), attempt=1, nonce=None, pro
           beat_us=100_000, magic=MAGIC, version=1, lowest=1, run=None, window=1 << 20):
     payload = magic + struct.pack("!BBBBIII", version, lowest, purpose, 0, 0, beat_us, window)
     payload += instance or os.urandom(16)
-    payload += os.urandom(8) if run is None else run
+    payload += struct.pack(">Q", time.time_ns()) if run is None else run  # rises, as that of a client that starts again
     return payload + tunnel + struct.pack("!Q", attempt) + (nonce or os.urandom(32)) + proof + proof_before
 
 
