@@ -89,6 +89,7 @@ void Dialler::frame_arrived( LinkLeg& link, const Frame& frame )
 {
   const auto candidate
     = std::ranges::find_if( candidates_, [&]( const Candidate& each ) { return each.link.get() == &link; } );
+  candidate->answered = true;
   const auto decoded = decode_welcome( frame.payload ); // the reader lets no other frame be the first
   if ( const auto* fault = std::get_if<Fault>( &decoded ) ) {
     link.drop( std::string { describe( *fault ) } );
@@ -271,8 +272,9 @@ void Dialler::turn( Time now )
       complain( fmt::format( "{}: {}{}",
                              candidate.address.text(),
                              *candidate.link->ended(),
-                             in_the_clear ? " (we speak in the clear; sproxy must be started with --insecure, too)"
-                                          : "" ) );
+                             in_the_clear and not candidate.answered
+                               ? " (we speak in the clear; sproxy must be started with --insecure, too)"
+                               : "" ) );
     }
   }
   std::erase_if( candidates_, []( const Candidate& candidate ) { return candidate.link->ended().has_value(); } );

@@ -74,6 +74,7 @@ private:
     std::unique_ptr<LinkLeg> link;
     Address address;
     std::optional<Hello> hello {}; // said on it
+    bool answered = false;         // and there was an answer
 
     [[nodiscard]] bool asks_for_new_tunnel() const { return hello and hello->purpose == Purpose::new_tunnel; }
     [[nodiscard]] Time until() const; // it is given up then

@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 constexpr Duration patience = 5s;           // from accept to hello; a handshake over a satellite takes one
 constexpr std::size_t strangers_max = 1024; // then one goes, of the network that has the most here
 constexpr std::size_t crowd = 64;           // strangers whose memory is worth giving back
-constexpr unsigned let_in_at_once = 8;      // handshakes begun in a turn: about two milliseconds
+constexpr unsigned let_in_at_once = 8;      // handshakes begun in a turn: some milliseconds (docs/bench.md)
 constexpr unsigned network_v4 = 32;         // bits of an address that say who somebody is, when turns are counted:
 constexpr unsigned network_v6 = 64;         // whoever has one IPv6 address has 2^64
 constexpr unsigned lines_max = 20;          // log lines a second about links that led to nothing

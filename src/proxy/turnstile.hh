@@ -23,7 +23,7 @@ public:
   using Guest = std::uint64_t; // rises with each that arrives
   struct Config
   {
-    double rate = 400;   // turns a second for one network: a fifth of a processor,
+    double rate = 400;   // turns a second for one network: a third of a processor (docs/bench.md),
     double burst = 1000; // and so many at once, when it was quiet before: all clients behind one address come back
   };
 

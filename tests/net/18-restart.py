@@ -17,24 +17,9 @@ import sys
 import time
 
 import harness
-from flows import Listener, dial
+from flows import Listener, dial, greet, pair
 
 part = sys.argv[1] if len(sys.argv) > 1 else "cproxy"
-
-
-def greet(world, app, far, word=b"hello"):
-    """Some bytes each way: this session works."""
-    up, down = len(far.text), len(app.text)
-    app.write(word)
-    far.write(word)
-    world.until(lambda: far.text[up:] == word and app.text[down:] == word, 15, lambda: f"{word} both ways ({app!r}, {far!r})")
-
-
-def pair(world, net, target, port=5000):
-    app = dial(world, net.client, "127.0.0.1", port, f"app{port}")
-    far = target.next()
-    greet(world, app, far)
-    return app, far
 
 
 def restarted_cproxy(world, net, target):

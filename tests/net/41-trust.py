@@ -15,16 +15,9 @@ import os
 import sys
 
 import harness
-from flows import Listener, dial
+from flows import Listener, dial, greet
 
 PART = sys.argv[1] if len(sys.argv) > 1 else "first"
-
-
-def greet(world, app, far, word=b"hello", timeout=20):
-    up, down = len(far.text), len(app.text)
-    app.write(word)
-    far.write(word)
-    world.until(lambda: far.text[up:] == word and app.text[down:] == word, timeout, lambda: f"{word} both ways ({app!r}, {far!r})")
 
 
 def key_of(net, world, program, name):

@@ -15,23 +15,9 @@ import sys
 import time
 
 import harness
-from flows import Listener, Source, dial
+from flows import Listener, Source, dial, greet, pair
 
 PART = sys.argv[1] if len(sys.argv) > 1 else "roam"
-
-
-def greet(world, app, far, word=b"hello", timeout=20):
-    up, down = len(far.text), len(app.text)
-    app.write(word)
-    far.write(word)
-    world.until(lambda: far.text[up:] == word and app.text[down:] == word, timeout, lambda: f"{word} both ways ({app!r}, {far!r})")
-
-
-def pair(world, net, target, port=5000):
-    app = dial(world, net.client, "127.0.0.1", port, f"app{port}")
-    far = target.next()
-    greet(world, app, far)
-    return app, far
 
 
 def roam(world, net, target):

@@ -240,6 +240,22 @@ class Listener:
         self.sock.close()
 
 
+def greet(world, app, far, word=b"hello", timeout=20):
+    """Some bytes each way: this session works."""
+    up, down = len(far.text), len(app.text)
+    app.write(word)
+    far.write(word)
+    world.until(lambda: far.text[up:] == word and app.text[down:] == word, timeout, lambda: f"{word} both ways ({app!r}, {far!r})")
+
+
+def pair(world, net, target, port=5000):
+    """A session through the cproxy on that port that works: its two ends."""
+    app = dial(world, net.client, "127.0.0.1", port, f"app{port}")
+    far = target.next()
+    greet(world, app, far)
+    return app, far
+
+
 def urgent(end, data):
     """Sends bytes with the urgent mark (the last one is the urgent byte)."""
     end.world.until(end.sent_all, 10, "earlier bytes to be sent")

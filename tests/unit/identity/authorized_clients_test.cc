@@ -13,9 +13,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-const Digest key_one = parse_fingerprint( one ).value();
-const Digest key_other = parse_fingerprint( other ).value();
-
 std::string line( std::string_view key, std::string_view comment = "" )
 {
   return std::string { key } + std::string { comment } + "\n";

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "identity/fingerprint.hh"
 #include "net/error.hh"
 
 #include <gtest/gtest.h>
@@ -90,5 +91,7 @@ std::string refusal( Start start )
 // Two digests, as fingerprints.
 inline constexpr std::string_view one = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU";   // of nothing
 inline constexpr std::string_view other = "SHA256:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0"; // of "abc"
+inline const Digest key_one = parse_fingerprint( one ).value();
+inline const Digest key_other = parse_fingerprint( other ).value();
 
 } // namespace holdfast::test

@@ -18,9 +18,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-const Digest key_one = parse_fingerprint( one ).value();
-const Digest key_other = parse_fingerprint( other ).value();
-
 KnownHost find( std::string_view text, std::string_view host, std::uint16_t port = 5000 )
 {
   return find_host( text, host, port, "known_hosts" );
