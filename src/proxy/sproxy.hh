@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/admission.hh"
+#include "proxy/client.hh"
 #include "proxy/config.hh"
 #include "proxy/log.hh"
 #include "proxy/reception.hh"
@@ -40,15 +41,15 @@ public:
   void revoke( std::span<const Digest> identities );
 
 private:
-  struct Client;
+  using Clients = std::map<Id, std::unique_ptr<Client>>; // by the names of their tunnels
+
   void answer( LinkLeg& link, const Hello& hello );
   [[nodiscard]] bool may_be_here( const Hello& hello, const LinkLeg& link ) const;
   [[nodiscard]] Memory memory_for( const Digest& identity );
   [[nodiscard]] bool has_tunnel_in_use( const Hello& hello, const LinkLeg& link ) const;
   void welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision );
-  void look_after( Client& client, Time now );
-  void dismiss( Client& client, ResetReason reason );
-  void end_client( Client& client, ResetReason reason );
+  void look_after_clients();
+  Clients::iterator remove( Clients::iterator client );
   void session_arrived( Client& client, Session& session );
   [[nodiscard]] bool has_too_many_sessions( const Digest& identity ) const;
   void target_answered( TunnelEnd& end, Session& session, TargetDial::Outcome outcome );
@@ -63,7 +64,7 @@ private:
   Mapping scratch_; // bytes read from a link, and decrypted
   Admission admission_;
   std::map<Digest, Quotas> quotas_ {}; // of the clients that have tunnels
-  std::map<Id, std::unique_ptr<Client>> clients_;
+  Clients clients_ {};
   std::map<const Session*, std::unique_ptr<TargetDial>> dials_ {};
   Reception reception_;
   Time stop_by_ = never;

@@ -1,0 +1,84 @@
+#pragma once
+
+#include "core/admission.hh"
+#include "proxy/config.hh"
+#include "proxy/link_leg.hh"
+#include "proxy/log.hh"
+#include "proxy/tunnel_end.hh"
+
+#include <functional>
+#include <memory>
+#include <string>
+
+namespace holdfast {
+
+// One client's tunnel at sproxy, with or without a link: how long it is kept, where it may be used from, how it
+// ends. Whether a link may have it was decided before (Admission).
+class Client : public LinkOwner
+{
+public:
+  struct Events
+  {
+    std::function<void( Client&, Session& )> session_arrived {}; // it needs a leg, or to be reset
+    std::function<void( Session& )> session_left {};             // whoever keeps something about it forgets it too
+  };
+
+  // `from`: where it was when the tunnel was made. All that is passed by reference must outlive it.
+  Client( Loop& loop,
+          FrameBatch& batch,
+          TunnelRecord& record,
+          Memory memory,
+          const SproxyConfig& config,
+          Log& log,
+          const Address& from,
+          Events events );
+
+  [[nodiscard]] TunnelEnd& end() { return end_; }
+  [[nodiscard]] const TunnelEnd& end() const { return end_; }
+  [[nodiscard]] TunnelRecord& record() { return record_; }
+  [[nodiscard]] const TunnelRecord& record() const { return record_; }
+  [[nodiscard]] const std::string& name() const { return name_; } // for the log
+
+  // This link has proved itself: it carries the tunnel now.
+  void take( std::unique_ptr<LinkLeg> link, const Hello& hello );
+  // Whether the tunnel may be used from there (--roam).
+  [[nodiscard]] bool may_be_at( const Address& address ) const;
+  // It was heard of not long ago.
+  [[nodiscard]] bool is_in_use() const;
+  // Sessions that were not reset by us.
+  [[nodiscard]] std::size_t sessions();
+
+  // Ends a tunnel that nobody uses any more.
+  void end_at_once( ResetReason reason );
+  // Ends one that its client still uses, and tells it.
+  void dismiss( ResetReason reason );
+  [[nodiscard]] bool leaves() const
+  {
+    return over_ or leaves_by_ != never;
+  }                                                 // it has been ended, one way or the other,
+  [[nodiscard]] bool over() const { return over_; } // and may be removed
+
+  void turn();
+  [[nodiscard]] Time deadline() const;
+
+  void frame_arrived( LinkLeg& link, const Frame& frame ) override;
+
+private:
+  void look_after_link( Time now );
+  // When it has been without a link for too long.
+  [[nodiscard]] Time expiry() const;
+
+  Loop& loop_;
+  const SproxyConfig& config_;
+  Log& log_;
+  TunnelRecord& record_;
+  std::string name_;
+  TunnelEnd end_;
+  Time made_;
+  Address home_;                // the client's, when the tunnel was made
+  std::string last_address_ {}; // of the client, to see it move
+  Time leaves_by_ = never;      // it was told goodbye, and is over when it has heard that, or then
+  bool over_ = false;
+};
+
+} // namespace holdfast
