@@ -19,6 +19,9 @@ namespace {
 
 constexpr std::string_view alpn = "\x0aholdfast/1"; // with its length in front, as on the wire (RFC 7301, 3.1)
 
+constexpr std::size_t tickets_kept = 8;  // each dial that gets as far as TLS uses one
+constexpr long ticket_lifetime = 604800; // seconds: seven days, the longest there is (RFC 8446, 4.6.1)
+
 // A chain of certificates; with bare keys it is a few hundred bytes.
 constexpr std::size_t certificates_max = 16384;
 
@@ -43,6 +46,13 @@ Certificate certificate_for( EVP_PKEY& key )
   expect( ::X509_set_pubkey( &x509, &key ) == 1, what );
   expect( ::X509_sign( &x509, &key, nullptr ) > 0, what );
   return certificate;
+}
+
+// A context's data index where it finds what is made of it.
+int context_index()
+{
+  static const int index = ::SSL_CTX_get_ex_new_index( 0, nullptr, nullptr, nullptr, nullptr );
+  return index;
 }
 
 // Picks our protocol among those a client offers; without it there is nothing to talk about.
@@ -70,6 +80,11 @@ void TlsContext::Free::operator()( SSL_CTX* context ) const
   ::SSL_CTX_free( context );
 }
 
+void TlsContext::Free::operator()( SSL_SESSION* session ) const
+{
+  ::SSL_SESSION_free( session );
+}
+
 TlsContext::TlsContext( Role role, Judge judge )
   : role_( role )
   , judge_( std::move( judge ) )
@@ -86,9 +101,8 @@ TlsContext::TlsContext( Role role, Judge judge )
                                       "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256" )
             == 1,
           what );
-  ::SSL_CTX_set_options( context, SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_PRIORITIZE_CHACHA );
-  ::SSL_CTX_set_num_tickets( context, 0 );
-  SSL_CTX_set_session_cache_mode( context, SSL_SESS_CACHE_OFF );
+  ::SSL_CTX_set_options( context, SSL_OP_NO_COMPRESSION | SSL_OP_PRIORITIZE_CHACHA );
+  allow_tickets();
   SSL_CTX_set_mode(
     context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS );
   SSL_CTX_set_read_ahead( context, 1 );
@@ -138,6 +152,76 @@ TlsContext::TlsContext( Role role, EVP_PKEY& key, const Certificates& files, con
             fmt::format( "no certificate can be for {}", host ) );
   }
   identity_ = key_digest( key );
+}
+
+void TlsContext::allow_tickets()
+{
+  SSL_CTX* const context = context_.get();
+  ::SSL_CTX_set_num_tickets( context, 0 ); // none by itself
+  ::SSL_CTX_set_timeout( context, ticket_lifetime );
+  if ( role_ == Role::client ) {
+    SSL_CTX_set_session_cache_mode( context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL );
+    ::SSL_CTX_sess_set_new_cb( context, &TlsContext::keep_ticket );
+    ::SSL_CTX_set_ex_data( context, context_index(), this );
+    return;
+  }
+  // OpenSSL's own protection against early data that come twice would keep a list of all tickets given. We need
+  // none: what is said early begins with a hello, and each hello is good for one time (PROTOCOL.md, 5.3).
+  ::SSL_CTX_set_options( context, SSL_OP_NO_ANTI_REPLAY );
+  SSL_CTX_set_session_cache_mode( context, SSL_SESS_CACHE_OFF ); // a ticket holds all that is to be known
+  const auto* const name = reinterpret_cast<const unsigned char*>( alpn.data() );
+  expect( ::SSL_CTX_set_session_id_context( context, name, alpn.size() ) == 1
+            and ::SSL_CTX_set_max_early_data( context, std::uint32_t { TlsWire::early_most } ) == 1
+            and ::SSL_CTX_set_recv_max_early_data( context, std::uint32_t { TlsWire::early_most } ) == 1
+            and ::SSL_CTX_set_session_ticket_cb( context, nullptr, &TlsContext::judge_ticket, this ) == 1,
+          "OpenSSL cannot be set up" );
+}
+
+// Called by OpenSSL when a client is given a ticket. 1: it is ours now.
+int TlsContext::keep_ticket( SSL* ssl, SSL_SESSION* session )
+{
+  auto& self = *static_cast<TlsContext*>( ::SSL_CTX_get_ex_data( ::SSL_get_SSL_CTX( ssl ), context_index() ) );
+  self.tickets_.emplace_back( session );
+  if ( self.tickets_.size() > tickets_kept ) {
+    self.tickets_.pop_front();
+  }
+  return 1;
+}
+
+// Called by OpenSSL when a client shows a ticket. Whoever is not welcome any more hears why in a full handshake.
+int TlsContext::judge_ticket( SSL*,
+                              SSL_SESSION* session,
+                              const unsigned char*,
+                              std::size_t,
+                              int status,
+                              void* self )
+{
+  const bool is_ours = status == SSL_TICKET_SUCCESS or status == SSL_TICKET_SUCCESS_RENEW;
+  return is_ours and static_cast<const TlsContext*>( self )->welcomes( *session ) ? SSL_TICKET_RETURN_USE
+                                                                                  : SSL_TICKET_RETURN_IGNORE;
+}
+
+bool TlsContext::welcomes( const SSL_SESSION& session ) const
+{
+  X509* const certificate = ::SSL_SESSION_get0_peer( const_cast<SSL_SESSION*>( &session ) );
+  EVP_PKEY* const key = certificate == nullptr ? nullptr : ::X509_get0_pubkey( certificate );
+  return key != nullptr and not judge_( key_digest( *key ) );
+}
+
+// The latest one; nothing if there is none that is good for a server whom we welcome.
+TlsContext::Ticket TlsContext::take_ticket() const
+{
+  while ( not tickets_.empty() ) {
+    Ticket ticket = std::move( tickets_.back() );
+    tickets_.pop_back();
+    if ( ::SSL_SESSION_is_resumable( ticket.get() ) == 1 and welcomes( *ticket ) ) {
+      if ( Ticket copy { tickets_.empty() ? ::SSL_SESSION_dup( ticket.get() ) : nullptr } ) {
+        tickets_.push_back( std::move( copy ) ); // one that was used once may be all there is until the next link
+      }
+      return ticket;
+    }
+  }
+  return {};
 }
 
 void TlsContext::ask_for( const std::string& host )

@@ -7,10 +7,13 @@
 
 #include <array>
 #include <cstddef>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+
+struct ssl_session_st; // SSL_SESSION of openssl/ssl.h
 
 namespace holdfast {
 
@@ -19,7 +22,12 @@ namespace holdfast {
 [[nodiscard]] Digest key_digest( EVP_PKEY& key );
 
 // What all TLS links of a process have in common: TLS 1.3 (RFC 8446) and nothing older, ALPN "holdfast/1"
-// (RFC 7301), both ends show a certificate, no session tickets, no early data.
+// (RFC 7301), both ends show a certificate at their first link.
+//
+// A server gives tickets (RFC 8446, 4.6.1) only to whom it let return (Wire::let_return), so strangers get none. A
+// client keeps the latest few and uses each once, but for the last: with them the next handshake needs no
+// certificates and no signatures, and its first flight may carry data (Wire::hurry). The judge is asked about a
+// ticket's owner as well, at both ends.
 class TlsContext
 {
 public:
@@ -62,18 +70,32 @@ private:
   struct Free
   {
     void operator()( SSL_CTX* context ) const;
+    void operator()( ssl_session_st* session ) const;
   };
+  using Ticket = std::unique_ptr<ssl_session_st, Free>;
 
   TlsContext( Role role, Judge judge );
+  void allow_tickets();
   static int verify( X509_STORE_CTX* chain, void* self );
+  static int keep_ticket( SSL* ssl, ssl_session_st* session );
+  static int judge_ticket( SSL* ssl,
+                           ssl_session_st* session,
+                           const unsigned char*,
+                           std::size_t,
+                           int status,
+                           void* self );
+  [[nodiscard]] bool welcomes( const ssl_session_st& session ) const;
+  [[nodiscard]] Ticket take_ticket() const;
 
   Role role_;
   Judge judge_;
   bool has_ca_ = false;
   std::string sni_ {};
   Digest identity_ {};
+  mutable std::deque<Ticket> tickets_ {}; // of a client, the latest at the back
   std::unique_ptr<SSL_CTX, Free> context_;
-  // Where the slices of one record are gathered; all links of the process are written one after another.
+  // Where the slices of one record are gathered, or early data arrive; all links of the process are served one
+  // after another.
   mutable std::array<std::byte, 16384> record_ {};
 };
 

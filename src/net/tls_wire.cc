@@ -15,6 +15,7 @@ namespace {
 
 // A handshake needs a kilobyte of the other end's with bare keys, a few with a chain of certificates.
 constexpr std::size_t handshake_max = 16384;
+constexpr int tickets_given = 4;           // for one link: so many dials get as far as TLS while it is replaced
 constexpr std::size_t read_buffer = 65536; // ciphertext read at once: four records
 
 // What is read in one call is bounded in ciphertext, too: records of one byte cost as much as large ones, 11,000 of
@@ -44,18 +45,78 @@ TlsWire& TlsWire::of( const SSL* ssl )
   return *static_cast<TlsWire*>( ::SSL_get_ex_data( ssl, wire_index() ) );
 }
 
+// -- opening ------------------------------------------------------------------------------------------------------
+
 bool TlsWire::open()
 {
   if ( not ssl_ ) {
     start(); // not before there is something to do: who connects and says nothing gets nothing of ours
   }
+  opens_when_writable_ = false;
+  if ( early_ == Early::possible ) {
+    return open_early();
+  }
+  if ( hurries_ and early_ == Early::none ) {
+    begin_early();
+    if ( early_ == Early::sending ) {
+      return problem_.empty();
+    }
+  }
+  return shake_hands();
+}
+
+// Client: our hello of TLS is made, with a ticket, and waits for what is to go with it.
+void TlsWire::begin_early()
+{
+  hurries_ = false;
+  if ( const SSL_SESSION* const ticket = ::SSL_get0_session( ssl_.get() );
+       ticket == nullptr or ::SSL_SESSION_get_max_early_data( ticket ) < early_most ) {
+    return;
+  }
+  std::size_t none = 0;
+  ::ERR_clear_error();
+  if ( ::SSL_write_early_data( ssl_.get(), "", 0, &none ) == 1 ) {
+    early_ = Early::sending;
+    learn_channel( true );
+  }
+}
+
+// Server: the first data may be here before the handshake is finished.
+bool TlsWire::open_early()
+{
+  std::size_t count = 0;
+  ::ERR_clear_error();
+  switch ( ::SSL_read_early_data( ssl_.get(), context_.record_.data(), context_.record_.size(), &count ) ) {
+    case SSL_READ_EARLY_DATA_SUCCESS:
+      held_.assign( context_.record_.begin(), context_.record_.begin() + static_cast<std::ptrdiff_t>( count ) );
+      early_ = Early::arriving;
+      learn_channel( true );
+      open_ = problem_.empty();
+      return open_;
+    case SSL_READ_EARLY_DATA_FINISH: // none came, or none that we take
+      early_ = Early::none;
+      return shake_hands();
+    default: return failed_to_open( 0 );
+  }
+}
+
+bool TlsWire::shake_hands()
+{
+  if ( early_ == Early::sending ) {
+    early_ = Early::sent;
+  }
   ::ERR_clear_error();
   const int result = ::SSL_do_handshake( ssl_.get() );
-  opens_when_writable_ = false;
-  if ( result == 1 ) {
-    finish_opening();
-    return problem_.empty();
+  if ( result != 1 ) {
+    return failed_to_open( result );
   }
+  finish_handshake();
+  return problem_.empty();
+}
+
+// Whether it may still come to something.
+bool TlsWire::failed_to_open( int result )
+{
   switch ( ::SSL_get_error( ssl_.get(), result ) ) {
     case SSL_ERROR_WANT_READ: return true;
     case SSL_ERROR_WANT_WRITE: opens_when_writable_ = true; return true;
@@ -68,6 +129,101 @@ bool TlsWire::open()
   return false;
 }
 
+void TlsWire::start()
+{
+  ssl_.reset( ::SSL_new( context_.context_.get() ) );
+  BIO* const bio = ::BIO_new( methods() );
+  if ( not ssl_ or bio == nullptr ) {
+    throw std::bad_alloc();
+  }
+  ::BIO_set_data( bio, this );
+  ::BIO_set_init( bio, 1 );
+  ::SSL_set_bio( ssl_.get(), bio, bio );
+  ::SSL_set_ex_data( ssl_.get(), wire_index(), this );
+  if ( context_.role_ == TlsContext::Role::server ) {
+    ::SSL_set_accept_state( ssl_.get() );
+    early_ = Early::possible;
+    return;
+  }
+  ::SSL_set_connect_state( ssl_.get() );
+  if ( not context_.sni_.empty() ) {
+    // The macro SSL_set_tlsext_host_name without its cast.
+    char* const name = const_cast<char*>( context_.sni_.c_str() );
+    ::SSL_ctrl( ssl_.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name );
+  }
+  if ( const auto ticket = context_.take_ticket() ) {
+    ::SSL_set_session( ssl_.get(), ticket.get() ); // if it is of no use, the handshake is a full one
+  }
+}
+
+// Who is at the other end, and what only the two of us know. In the first flight that is what the ticket says, and
+// something that this flight has in it; whoever repeats the flight cannot read our answer.
+void TlsWire::learn_channel( bool is_early )
+{
+  const auto get = [&]( auto export_material, auto... more ) {
+    return export_material( ssl_.get(),
+                            reinterpret_cast<unsigned char*>( channel_.binding.data() ),
+                            channel_.binding.size(),
+                            exporter.data(),
+                            exporter.size(),
+                            nullptr,
+                            0,
+                            more... )
+           == 1;
+  };
+  X509* const theirs = ::SSL_get0_peer_certificate( ssl_.get() );
+  EVP_PKEY* const key = theirs == nullptr ? nullptr : ::X509_get0_pubkey( theirs );
+  if ( key == nullptr
+       or not( is_early ? get( ::SSL_export_keying_material_early ) : get( ::SSL_export_keying_material, 0 ) ) ) {
+    problem_ = "TLS: " + openssl_problem();
+    return;
+  }
+  channel_.identity = key_digest( *key );
+}
+
+void TlsWire::finish_handshake()
+{
+  const unsigned char* protocol = nullptr;
+  unsigned length = 0;
+  ::SSL_get0_alpn_selected( ssl_.get(), &protocol, &length );
+  if ( length == 0 ) { // a client that offered none, or a server that knows none
+    problem_ = "it speaks TLS, but not Holdfast (no ALPN holdfast/1)";
+    return;
+  }
+  finished_ = true;
+  if ( early_ != Early::none ) {
+    early_
+      = ::SSL_get_early_data_status( ssl_.get() ) == SSL_EARLY_DATA_ACCEPTED ? Early::accepted : Early::refused;
+  }
+  if ( early_ != Early::accepted ) {
+    learn_channel( false );
+  }
+  open_ = problem_.empty();
+  ::SSL_set_default_read_buffer_len( ssl_.get(), read_buffer ); // not for strangers
+  give_tickets();
+}
+
+void TlsWire::let_return()
+{
+  owes_tickets_ = true;
+  give_tickets();
+}
+
+void TlsWire::give_tickets()
+{
+  if ( not owes_tickets_ or not finished_ ) {
+    return;
+  }
+  owes_tickets_ = false;
+  ::ERR_clear_error();
+  for ( int i = 0; i < tickets_given; ++i ) {
+    ::SSL_new_session_ticket( ssl_.get() ); // goes out with what is sent next
+  }
+  ::ERR_clear_error();
+}
+
+// -- bytes --------------------------------------------------------------------------------------------------------
+
 Transfer TlsWire::receive( std::span<std::byte> into, bool buffered_only )
 {
   if ( broken_ ) {
@@ -78,8 +234,7 @@ Transfer TlsWire::receive( std::span<std::byte> into, bool buffered_only )
   Transfer last { .kind = Transfer::Kind::moved };
   while ( total < into.size() and last.kind == Transfer::Kind::moved ) {
     std::size_t count = 0;
-    ::ERR_clear_error();
-    const int result = ::SSL_read_ex( ssl_.get(), into.data() + total, into.size() - total, &count );
+    const int result = read_some( into.subspan( total ), count );
     total += count;
     received_ += count;
     if ( result != 1 ) {
@@ -88,6 +243,31 @@ Transfer TlsWire::receive( std::span<std::byte> into, bool buffered_only )
   }
   // Bytes come first; what ended or failed does so again in the next call.
   return total > 0 ? Transfer { .kind = Transfer::Kind::moved, .count = total } : last;
+}
+
+// As SSL_read_ex, also in the middle of a handshake.
+int TlsWire::read_some( std::span<std::byte> into, std::size_t& count )
+{
+  if ( not held_.empty() ) {
+    count = std::min( into.size(), held_.size() );
+    std::ranges::copy( std::span { held_ }.first( count ), into.begin() );
+    held_.erase( held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>( count ) );
+    return 1;
+  }
+  ::ERR_clear_error();
+  if ( early_ == Early::arriving ) {
+    switch ( ::SSL_read_early_data( ssl_.get(), into.data(), into.size(), &count ) ) {
+      case SSL_READ_EARLY_DATA_SUCCESS: return 1;
+      case SSL_READ_EARLY_DATA_FINISH: early_ = Early::over; break;
+      default: return 0;
+    }
+  }
+  const int result = ::SSL_read_ex( ssl_.get(), into.data(), into.size(), &count );
+  if ( not finished_ and SSL_is_init_finished( ssl_.get() ) == 1 ) {
+    finish_handshake();
+    waits_ = false;
+  }
+  return result;
 }
 
 Transfer TlsWire::send( std::span<const iovec> from )
@@ -104,16 +284,35 @@ Transfer TlsWire::send( std::span<const iovec> from )
       return { .kind = Transfer::Kind::moved, .count = total };
     }
     std::size_t count = 0;
-    ::ERR_clear_error();
-    const int result = ::SSL_write_ex( ssl_.get(), context_.record_.data(), gathered, &count );
+    const int result = write_some( std::span { context_.record_ }.first( gathered ), count );
     total += count;
-    if ( result != 1 ) {
-      const Transfer transfer = not_moved( result );
+    if ( result != 1 or count < gathered ) {
+      const Transfer transfer = result == 1 ? Transfer {} : not_moved( result );
       return total > 0 and transfer.kind == Transfer::Kind::would_block
                ? Transfer { .kind = Transfer::Kind::moved, .count = total }
                : transfer;
     }
   }
+}
+
+// As SSL_write_ex, also in the middle of a handshake: then no more than early_most bytes in all. A client's go into
+// its first flight; a server's are what RFC 8446 calls 0.5-RTT data, which nobody can read who only repeats a
+// flight.
+int TlsWire::write_some( std::span<const std::byte> from, std::size_t& count )
+{
+  ::ERR_clear_error();
+  if ( finished_ ) {
+    return ::SSL_write_ex( ssl_.get(), from.data(), from.size(), &count );
+  }
+  const bool may_be_now = early_ == Early::sending or early_ == Early::arriving or early_ == Early::over;
+  const std::size_t most = may_be_now ? std::min( from.size(), early_most - early_sent_ ) : 0;
+  waits_ = most < from.size();
+  if ( most == 0 ) {
+    return 1;
+  }
+  const int result = ::SSL_write_early_data( ssl_.get(), from.data(), most, &count );
+  early_sent_ += count;
+  return result;
 }
 
 void TlsWire::say_no_more()
@@ -152,7 +351,7 @@ int TlsWire::socket_read( BIO* bio, char* into, std::size_t size, std::size_t* c
 {
   TlsWire& wire = *static_cast<TlsWire*>( ::BIO_get_data( bio ) );
   BIO_clear_retry_flags( bio );
-  if ( not wire.open_ and wire.handshake_bytes_ >= handshake_max ) {
+  if ( not wire.finished_ and wire.handshake_bytes_ >= handshake_max ) {
     wire.judged( "its TLS handshake is too long" );
     return 0;
   }
@@ -199,60 +398,10 @@ void TlsWire::arrived( std::string_view bytes )
   if ( handshake_bytes_ == 0 ) {
     first_byte_ = bytes.front();
   }
-  if ( not open_ ) {
+  if ( not finished_ ) {
     handshake_bytes_ += bytes.size();
   }
   stirred_ = true;
-}
-
-void TlsWire::start()
-{
-  ssl_.reset( ::SSL_new( context_.context_.get() ) );
-  BIO* const bio = ::BIO_new( methods() );
-  if ( not ssl_ or bio == nullptr ) {
-    throw std::bad_alloc();
-  }
-  ::BIO_set_data( bio, this );
-  ::BIO_set_init( bio, 1 );
-  ::SSL_set_bio( ssl_.get(), bio, bio );
-  ::SSL_set_ex_data( ssl_.get(), wire_index(), this );
-  if ( context_.role_ == TlsContext::Role::server ) {
-    ::SSL_set_accept_state( ssl_.get() );
-  } else {
-    ::SSL_set_connect_state( ssl_.get() );
-    if ( not context_.sni_.empty() ) {
-      // The macro SSL_set_tlsext_host_name without its cast.
-      char* const name = const_cast<char*>( context_.sni_.c_str() );
-      ::SSL_ctrl( ssl_.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, name );
-    }
-  }
-}
-
-void TlsWire::finish_opening()
-{
-  const unsigned char* protocol = nullptr;
-  unsigned length = 0;
-  ::SSL_get0_alpn_selected( ssl_.get(), &protocol, &length );
-  X509* const theirs = ::SSL_get0_peer_certificate( ssl_.get() );
-  EVP_PKEY* const key = theirs == nullptr ? nullptr : ::X509_get0_pubkey( theirs );
-  if ( length == 0 ) { // a client that offered none, or a server that knows none
-    problem_ = "it speaks TLS, but not Holdfast (no ALPN holdfast/1)";
-  } else if ( key == nullptr
-              or ::SSL_export_keying_material( ssl_.get(),
-                                               reinterpret_cast<unsigned char*>( channel_.binding.data() ),
-                                               channel_.binding.size(),
-                                               exporter.data(),
-                                               exporter.size(),
-                                               nullptr,
-                                               0,
-                                               0 )
-                   != 1 ) {
-    problem_ = "TLS: " + openssl_problem();
-  } else {
-    channel_.identity = key_digest( *key );
-    open_ = true;
-    ::SSL_set_default_read_buffer_len( ssl_.get(), read_buffer ); // not for strangers
-  }
 }
 
 // One read of OpenSSL's goes on for as long as messages without data come. So it is told that nothing follows.

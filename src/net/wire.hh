@@ -24,13 +24,21 @@ public:
   [[nodiscard]] virtual Fd& socket() = 0;
 
   // -- before the first byte --------------------------------------------------------------------------------------
+  // Before the first open(): bytes of ours are to go out with the very first flight, if the other end has let us
+  // return (let_return() there) and so would know us by it.
+  virtual void hurry() {}
   // The two ends agree (a handshake). Call when the socket is ready, until it is open; false: it failed, problem()
   // says why, and the wire is dead.
   [[nodiscard]] virtual bool open() = 0;
   [[nodiscard]] virtual bool is_open() const = 0;
   // open() goes on when the socket takes bytes; else when it has some.
   [[nodiscard]] virtual bool opens_when_writable() const = 0;
-  // Of an open wire.
+  // Whether bytes can be sent, which may be sooner than the wire is open: what is sent then arrives at the other
+  // end before it has answered at all. If it does not want that, refused_early() says so once the wire is open:
+  // none of those bytes will ever arrive, and channel() is another one.
+  [[nodiscard]] virtual bool may_send() const { return is_open(); }
+  [[nodiscard]] virtual bool refused_early() const { return false; }
+  // Of a wire that may send.
   [[nodiscard]] virtual Channel channel() const = 0;
 
   // -- bytes ------------------------------------------------------------------------------------------------------
@@ -43,8 +51,12 @@ public:
   [[nodiscard]] virtual Transfer receive( std::span<std::byte> into, bool buffered_only = false ) = 0;
   // What was not taken must come again, from the same byte on, and not less of it.
   [[nodiscard]] virtual Transfer send( std::span<const iovec> from ) = 0;
+  // What was not taken waits for the other end, not for the socket: the socket being writable means nothing.
+  [[nodiscard]] virtual bool sends_when_readable() const { return false; }
   // Nothing more will be sent; the other direction goes on.
   virtual void say_no_more() = 0;
+  // Of an open wire whose other end dialled: it may come back with less ado (hurry()).
+  virtual void let_return() {}
 
   // Whether any byte has come from the network since this was last asked: a sign of life, even if it completes
   // nothing.
