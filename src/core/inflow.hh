@@ -60,12 +60,23 @@ public:
   [[nodiscard]] std::size_t window() const { return static_cast<std::size_t>( limit_ - record_.delivered ); }
   // Something worth a frame of its own has been delivered since the last told(): the sooner half of a window
   // counts.
-  [[nodiscard]] bool news() const { return delivered() != told_; }
+  [[nodiscard]] bool news() const { return delivered() != told_ or offer_is_old_; }
   [[nodiscard]] bool urgent_news() const;
   // A frame carries delivered() and window() now. Before: lets the window grow with the rate, `round_trip` being
   // the link's.
   void prepare_news( Time now, Duration round_trip );
-  void told() { told_ = delivered(); }
+  void told()
+  {
+    told_ = delivered();
+    offer_is_old_ = false;
+  }
+  // What the peer knows on this link is what it was told some time ago: this.
+  void told_before( Position delivered, Position limit )
+  {
+    told_ = delivered;
+    offer_is_old_ = limit != limit_;
+  }
+  [[nodiscard]] Position limit() const { return limit_; }
   // Bytes were let go and there is room again: the peer must be asked to go on from next().
   [[nodiscard]] bool replay_due() const;
   void replay_asked(); // a resume frame carries next() and window()
@@ -92,6 +103,7 @@ private:
   Position offered_most_; // the highest limit ever told
   std::size_t window_;
   Position told_;
+  bool offer_is_old_ = false; // the peer goes by an earlier limit
   std::optional<Position> end_ {};
   Hole hole_ = Hole::none;
   Time rate_since_ {}; // the rate is what was delivered from here

@@ -63,6 +63,23 @@ bool Outflow::something_due() const
   return end_due() or ( sent_ < kept_.end() and sent_ < limit_ );
 }
 
+std::span<const std::byte> Outflow::beginning() const
+{
+  const Position begin = kept_.begin();
+  if ( begin == kept_.end() or begin >= limit_ ) {
+    return {};
+  }
+  Chain::Cursor cursor {};
+  const auto piece = kept_.read( begin, cursor );
+  return piece.first( std::min<std::size_t>( piece.size(), static_cast<std::size_t>( limit_ - begin ) ) );
+}
+
+void Outflow::said_early( std::size_t count )
+{
+  assert( count <= kept_.size() );
+  record_.sent_most = std::max( record_.sent_most, kept_.begin() + count );
+}
+
 void Outflow::rewind()
 {
   sent_ = acknowledged();

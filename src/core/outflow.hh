@@ -66,6 +66,11 @@ public:
   void consume_end();
   [[nodiscard]] bool something_due() const;
 
+  // For a link that does not carry the stream yet: the first bytes not acknowledged, in one piece, as far as the
+  // peer permits. Whoever says them reports how many, for the peer may acknowledge them from then on.
+  [[nodiscard]] std::span<const std::byte> beginning() const;
+  void said_early( std::size_t count );
+
   // The peer's first window became known after the stream had begun.
   void welcome( std::size_t window ) { limit_ = std::max( limit_, kept_.begin() + window ); }
   // Another link carries the stream from now on: everything not acknowledged is unsent again.

@@ -91,9 +91,13 @@ bool Session::over() const
 
 // -- from the link ------------------------------------------------------------------------------------------------
 
-void Session::new_link( std::size_t peer_window )
+void Session::new_link( std::size_t peer_window, std::uint64_t hello )
 {
   on_link_ = {};
+  if ( hello != 0 and early_.hello == hello ) {
+    on_link_.introduced = true;
+    inflow_.told_before( early_.delivered, early_.limit );
+  }
   outflow_.rewind();
   if ( not known() ) {
     outflow_.welcome( peer_window );
@@ -125,7 +129,7 @@ Verdict Session::receive( const Frame& frame )
       if ( const auto fault = outflow_.acknowledge( header.acknowledgement, header.window ) ) {
         return fault;
       }
-      return inflow_.place( header.sequence, frame.payload );
+      return taken( header, inflow_.place( header.sequence, frame.payload ) );
     case FrameType::ack: return outflow_.acknowledge( header.acknowledgement, header.window );
     case FrameType::end:
       if ( const auto fault = outflow_.acknowledge( header.acknowledgement, header.window ) ) {
@@ -145,6 +149,14 @@ Verdict Session::receive( const Frame& frame )
     case FrameType::goodbye: break; // never for a session: frame.cc
   }
   return Fault::out_of_order;
+}
+
+// What was said early goes by the window of an earlier link, which we may have forgotten with our process. It will be
+// said again by that of our resume.
+Verdict Session::taken( const FrameHeader& header, Verdict verdict )
+{
+  const bool is_early = ( header.flags & FrameHeader::early ) != 0;
+  return is_early and verdict == Fault::beyond_window ? std::nullopt : verdict;
 }
 
 Verdict Session::resumed( const Frame& frame )
@@ -260,6 +272,38 @@ FrameHeader Session::header_with_news( FrameType type, Time now, Duration round_
   return header( type );
 }
 
+void Session::speak_early( std::vector<std::byte>& into,
+                           std::uint64_t hello,
+                           bool data,
+                           Time now,
+                           Duration round_trip )
+{
+  if ( not known() or closed_ or reset_by_us() or reset_by_peer() or inflow_.hungry() ) {
+    return;
+  }
+  inflow_.prepare_news( now, round_trip );
+  FrameHeader resume = header( FrameType::resume );
+  resume.flags = FrameHeader::early;
+  resume.sequence = outflow_.acknowledged();
+  append_frame( into, resume, next_in_bytes() );
+  early_ = { .hello = hello, .delivered = inflow_.delivered(), .limit = inflow_.limit() };
+  const auto bytes = outflow_.beginning();
+  if ( data and not bytes.empty() and outflow_.retained() <= early_bytes_max ) {
+    FrameHeader again = header( FrameType::data );
+    again.flags = FrameHeader::early;
+    again.sequence = outflow_.acknowledged();
+    append_frame( into, again, bytes );
+    outflow_.said_early( bytes.size() );
+  }
+}
+
+std::array<std::byte, sizeof( Position )> Session::next_in_bytes() const
+{
+  std::array<std::byte, sizeof( Position )> next;
+  ByteWriter { next }.number( inflow_.next() );
+  return next;
+}
+
 void Session::say_resume( FrameBatch& batch, Time now, Duration round_trip )
 {
   inflow_.prepare_news( now, round_trip ); // it is told here, so no ack may follow that could open the window
@@ -267,9 +311,7 @@ void Session::say_resume( FrameBatch& batch, Time now, Duration round_trip )
   inflow_.told();
   FrameHeader resume = header( FrameType::resume );
   resume.sequence = outflow_.acknowledged();
-  std::array<std::byte, sizeof( Position )> next;
-  ByteWriter { next }.number( inflow_.next() );
-  batch.put_copy( resume, next );
+  batch.put_copy( resume, next_in_bytes() );
 }
 
 } // namespace holdfast

@@ -7,7 +7,10 @@
 #include "core/outflow.hh"
 #include "core/time.hh"
 
+#include <array>
+#include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace holdfast {
 
@@ -86,9 +89,9 @@ public:
   [[nodiscard]] bool over() const;
 
   // -- from the link ----------------------------------------------------------------------------------------------
-  // Another link carries the session from now on: nothing has been said on it. A session that the peer does not
-  // know yet may begin with `peer_window` bytes.
-  void new_link( std::size_t peer_window );
+  // Another link carries the session from now on: nothing has been said on it but what speak_early() said with that
+  // hello. A session that the peer does not know yet may begin with `peer_window` bytes.
+  void new_link( std::size_t peer_window, std::uint64_t hello = 0 );
   [[nodiscard]] Verdict receive( const Frame& frame );
 
   // -- to the link ------------------------------------------------------------------------------------------------
@@ -96,6 +99,14 @@ public:
   [[nodiscard]] bool has_something_to_say() const;
   // Says the next thing, one frame, if there is any; acknowledgements that can wait are said too.
   void speak( FrameBatch& batch, Time now, Duration round_trip );
+  // On a link that does not carry the session yet, behind its hello, which has this number: positions, and with
+  // `data` also the bytes not acknowledged when they are few; at most early_size_max in all. Nothing if it must be
+  // said after the welcome. Nothing changes for the link that carries the session now.
+  void speak_early( std::vector<std::byte>& into, std::uint64_t hello, bool data, Time now, Duration round_trip );
+  // Bytes of a session that go into the first flight of a link. What was typed in an outage is fewer; of more the
+  // peer may have the most already, and only it knows.
+  static constexpr std::size_t early_bytes_max = 1024;
+  static constexpr std::size_t early_size_max = 2 * FrameHeader::size + sizeof( Position ) + early_bytes_max;
   // Something that can wait a little: an acknowledgement, or room for bytes that had to be let go.
   [[nodiscard]] bool something_can_wait() const;
 
@@ -111,7 +122,9 @@ private:
   [[nodiscard]] FrameHeader header( FrameType type ) const;
   [[nodiscard]] FrameHeader header_with_news( FrameType type, Time now, Duration round_trip );
   void say_resume( FrameBatch& batch, Time now, Duration round_trip );
+  [[nodiscard]] std::array<std::byte, sizeof( Position )> next_in_bytes() const;
   [[nodiscard]] Verdict resumed( const Frame& frame );
+  [[nodiscard]] static Verdict taken( const FrameHeader& header, Verdict verdict );
 
   Side side_;
   SessionRecord& record_;
@@ -129,6 +142,14 @@ private:
     bool reset = false;      // we said reset
   };
   OnLink on_link_ {};
+  // What speak_early() said last.
+  struct Early
+  {
+    std::uint64_t hello = 0; // none
+    Position delivered = 0;
+    Position limit = 0;
+  };
+  Early early_ {};
 
   friend class Tunnel; // places of the session in the tunnel's lists
   bool in_turns_ = false;

@@ -136,7 +136,27 @@ void Tunnel::drop_if_over( Session& session )
 
 // -- the link -----------------------------------------------------------------------------------------------------
 
-void Tunnel::attach( std::size_t peer_window )
+void Tunnel::speak_early( std::vector<std::byte>& into,
+                          std::size_t most,
+                          std::uint64_t hello,
+                          bool data,
+                          Time now,
+                          Duration round_trip )
+{
+  assert( side_ == Side::opener );
+  for ( const bool waiting : { true, false } ) {
+    for ( auto& [id, session] : sessions_ ) {
+      if ( into.size() + Session::early_size_max > most ) {
+        return;
+      }
+      if ( ( session->outflow().retained() > 0 ) == waiting ) {
+        session->speak_early( into, hello, data, now, round_trip );
+      }
+    }
+  }
+}
+
+void Tunnel::attach( std::size_t peer_window, std::uint64_t hello )
 {
   attached_ = true;
   peer_window_ = peer_window;
@@ -147,7 +167,7 @@ void Tunnel::attach( std::size_t peer_window )
   std::vector<Session*> all;
   all.reserve( sessions_.size() );
   for ( auto& [id, session] : sessions_ ) {
-    session->new_link( peer_window );
+    session->new_link( peer_window, hello );
     all.push_back( session.get() );
   }
   // In rising order: the peer takes an open only with a number above all it has seen.
@@ -200,6 +220,20 @@ Verdict Tunnel::receive( const Frame& frame )
   }
   touch( *session );
   return std::nullopt;
+}
+
+Verdict Tunnel::receive_late( const Frame& frame )
+{
+  const FrameType type = frame.header.type;
+  const bool is_good = type == FrameType::data or type == FrameType::end or type == FrameType::ack;
+  // A session that we do not know may have been opened there; it will be opened again on the present link.
+  if ( not is_good or find( frame.header.session ) == nullptr ) {
+    return std::nullopt;
+  }
+  const Verdict verdict = receive( frame );
+  // What follows bytes that we had to let go was said before the peer could know of that, and the hole may be
+  // filled by now on the present link.
+  return verdict == Fault::gap ? std::nullopt : verdict;
 }
 
 Verdict Tunnel::receive_for_unknown( const FrameHeader& header )

@@ -63,13 +63,26 @@ public:
 
   // -- the link ---------------------------------------------------------------------------------------------------
   // A link that has proved itself carries the tunnel from now on. `peer_window`: the first window of a new session.
-  void attach( std::size_t peer_window );
+  // `hello`: number of the one that was said on it, if speak_early() was called for it.
+  void attach( std::size_t peer_window, std::uint64_t hello = 0 );
+  // What can be said on a link behind its hello, before it is known whether it will carry the tunnel: positions, so
+  // that the peer can go on with its welcome, and with `data` also the last few bytes of sessions. Those that wait
+  // for something come first; as many as fit into `most` bytes. Opener only.
+  void speak_early( std::vector<std::byte>& into,
+                    std::size_t most,
+                    std::uint64_t hello,
+                    bool data,
+                    Time now,
+                    Duration round_trip );
   void detach();
   // The other end of the tunnel is lost: every session that it may know of ends with this reason, as if it had
   // reset it. Sessions it was never told of go on, and may be told to another one.
   void peer_lost( ResetReason reason );
   [[nodiscard]] bool attached() const { return attached_; }
   [[nodiscard]] Verdict receive( const Frame& frame );
+  // The same on a link that was replaced and still had something under way. Bytes and acknowledgements are as good
+  // as ever, for positions say what they mean; all else is said again on the link that carries the tunnel now.
+  [[nodiscard]] Verdict receive_late( const Frame& frame );
   [[nodiscard]] bool wants_to_transmit() const
   {
     return attached_ and ( not turns_.empty() or not closed_.empty() );

@@ -16,6 +16,8 @@ constexpr Duration candidate_patience = 10s;
 constexpr Duration hello_patience = 3s; // for the one hello for a new tunnel that may be out
 constexpr Duration stranger_patience = 5s;
 constexpr Duration empty_patience = 60s; // far keeps a tunnel without link and sessions
+constexpr Duration drain_patience = 2s;  // for what is under way on a link that was replaced
+constexpr std::size_t early_most = 12000;
 
 std::uint32_t first_window( const SessionLimits& limits )
 {
@@ -176,6 +178,7 @@ void Near::recover()
   }
   link_ = nullptr;
   candidates_.clear();
+  drained_.clear();
   auto memory = std::make_unique<TestMemory>( *memory_, Side::opener );
   auto legs = std::move( end_->legs );
   end_.reset();
@@ -236,6 +239,32 @@ void Near::frame_arrived( Link& link, const Frame& frame )
     if ( const auto fault = end_->tunnel.receive( frame ) ) {
       stage_.fail( "near says of far: " + std::string { describe( *fault ) } );
     }
+  } else if ( std::ranges::find( drained_, &link ) != drained_.end() ) {
+    ++stage_.late;
+    if ( const auto fault = end_->tunnel.receive_late( frame ) ) {
+      stage_.fail( "near says of far, late: " + std::string { describe( *fault ) } );
+    }
+  }
+}
+
+void Near::drain( Link& link )
+{
+  if ( stage_.chance.once_in( 3 ) ) {
+    drop( link );
+  } else {
+    link.near.drained_until = local() + drain_patience;
+    drained_.push_back( &link );
+  }
+}
+
+void Near::drop_drained( bool all )
+{
+  for ( Link* const link : std::exchange( drained_, {} ) ) {
+    if ( all or link->near.gone or not link->near.open or local() >= link->near.drained_until ) {
+      drop( *link );
+    } else {
+      drained_.push_back( link );
+    }
   }
 }
 
@@ -269,13 +298,13 @@ void Near::attach( Link& link, const Welcome& welcome )
     drop( *other );
   }
   if ( link_ != nullptr ) {
-    drop( *link_ );
+    drain( *link_ );
   }
   stage_.note( "near " + std::to_string( index_ ) + " takes link " + std::to_string( link.number ) );
   ++stage_.attached;
   link_ = &link;
   needed_ = false;
-  end_->tunnel.attach( welcome.window );
+  end_->tunnel.attach( welcome.window, link.hello->attempt );
   detached_since_ = local();
 }
 
@@ -283,6 +312,7 @@ void Near::tunnel_lost( ResetReason reason )
 {
   claim_->forget();
   end_->tunnel.peer_lost( reason );
+  drop_drained( true );
   drop_link();
   need();
 }
@@ -345,6 +375,11 @@ void Near::look_after_candidates()
       link->hello = claim_->hello( stage_.channel( *link ).binding );
       link->near.pulse->heard( local() );
       append_frame( link->up.rest, { .type = FrameType::hello }, encode( *link->hello ) );
+      if ( link->hello->purpose == Purpose::resume and not stage_.chance.once_in( 4 ) ) {
+        ++stage_.early;
+        end_->tunnel.speak_early(
+          link->up.rest, early_most, link->hello->attempt, stage_.chance.once_in( 2 ), local(), 0ms );
+      }
     }
     if ( link->hello ) {
       transmit( link->near, stage_.batch, nullptr, local(), stage_.now, stage_.chance );
@@ -371,6 +406,7 @@ void Near::turn( Duration late )
       link.near.gone = link.near.gone or stage_.now >= link.near.told;
     }
   }
+  drop_drained( false );
   look_after_link( late );
   look_after_candidates();
   end_->turn( local() );
@@ -405,6 +441,9 @@ Time Near::deadline() const
   }
   if ( needed_ ) {
     deadline = std::min( deadline, redial_.next() );
+  }
+  for ( const Link* const link : drained_ ) {
+    deadline = std::min( deadline, link->near.drained_until );
   }
   for ( const Link* const link : candidates_ ) {
     deadline = std::min( deadline, until( *link ) );
@@ -445,6 +484,27 @@ Far::Client* Far::carried_by( const Link& link )
     }
   }
   return nullptr;
+}
+
+Far::Client* Far::drained_by( const Link& link )
+{
+  for ( auto& [id, client] : clients_ ) {
+    if ( std::ranges::find( client.drained, &link ) != client.drained.end() ) {
+      return &client;
+    }
+  }
+  return nullptr;
+}
+
+void Far::drop_drained( Client& client, bool all )
+{
+  for ( Link* const link : std::exchange( client.drained, {} ) ) {
+    if ( all or link->far.gone or not link->far.open or local() >= link->far.drained_until ) {
+      drop( *link );
+    } else {
+      client.drained.push_back( link );
+    }
+  }
 }
 
 void Far::drop( Link& link )
@@ -523,9 +583,17 @@ void Far::frame_arrived( Link& link, const Frame& frame )
   }
   Client* const client = carried_by( link );
   if ( client == nullptr ) {
-    return; // said before it had read our no
+    if ( Client* const earlier = drained_by( link ) ) {
+      ++stage_.late;
+      if ( const auto fault = earlier->end->tunnel.receive_late( frame ) ) {
+        stage_.fail( "far says of near, late: " + std::string { describe( *fault ) } );
+      }
+    }
+    return; // or said before it had read our no
   }
-  Admission::confirm( *client->record );
+  if ( ( frame.header.flags & FrameHeader::early ) == 0 ) {
+    Admission::confirm( *client->record );
+  }
   stage_.resumes += frame.header.type == FrameType::resume ? 1U : 0U;
   if ( const auto fault = client->end->tunnel.receive( frame ) ) {
     stage_.fail( "far says of near: " + std::string { describe( *fault ) } );
@@ -565,7 +633,12 @@ void Far::answer( Link& link, const Hello& hello )
     client.end->connects = false;
   }
   if ( client.link != nullptr ) {
-    drop( *client.link );
+    if ( stage_.chance.once_in( 3 ) ) {
+      drop( *client.link );
+    } else {
+      client.link->far.drained_until = local() + drain_patience;
+      client.drained.push_back( client.link );
+    }
   }
   stage_.note( "far takes link " + std::to_string( link.number ) );
   ++stage_.welcomed;
@@ -583,6 +656,7 @@ void Far::end_client( const Id& id, ResetReason reason )
   }
   stage_.note( "far ends a tunnel: " + std::string { describe( reason ) } );
   Client& client = found->second;
+  drop_drained( client, true );
   drop_link( client );
   admission_->forget( id );
   over( client );
@@ -604,7 +678,7 @@ void Far::turn( Duration late )
     read_in(
       stage_, link.far, local(), [&]( const Frame& frame ) { frame_arrived( link, frame ); }, "far reads" );
     link.far.gone = link.far.gone or stage_.now >= link.far.told;
-    if ( carried_by( link ) != nullptr ) {
+    if ( carried_by( link ) != nullptr or drained_by( link ) != nullptr ) {
       continue;
     }
     if ( link.answered ) {
@@ -616,6 +690,7 @@ void Far::turn( Duration late )
   }
   std::vector<std::pair<Id, ResetReason>> ends;
   for ( auto& [id, client] : clients_ ) {
+    drop_drained( client, false );
     if ( const auto reason = client.end->tunnel.goodbye() ) {
       ends.emplace_back( id, *reason );
       continue;
@@ -665,7 +740,8 @@ Time Far::deadline() const
   for ( const Link& link : stage_.network.links ) {
     if ( link.far.open and link.far.pulse
          and std::ranges::none_of( clients_, [&]( const auto& entry ) { return entry.second.link == &link; } ) ) {
-      deadline = std::min( deadline, link.far.born + stranger_patience );
+      const bool is_drained = link.far.drained_until != never;
+      deadline = std::min( deadline, is_drained ? link.far.drained_until : link.far.born + stranger_patience );
     }
   }
   return to_world( deadline, config_.clock );

@@ -45,6 +45,8 @@ struct Stage
   std::size_t attached = 0; // by near: the others' welcomes were lost, or came too late
   std::size_t overtaken = 0;
   std::size_t resumes = 0;
+  std::size_t early = 0; // hellos with more behind them
+  std::size_t late = 0;  // frames taken from links that were replaced
 
   // What the two ends of a link know of it.
   [[nodiscard]] Channel channel( const Link& link ) const;
@@ -90,6 +92,8 @@ private:
   void attach( Link& link, const Welcome& welcome );
   void drop( Link& link );
   void drop_link();
+  void drain( Link& link );
+  void drop_drained( bool all );
   void tunnel_lost( ResetReason reason );
   [[nodiscard]] Time until( const Link& link ) const;
   [[nodiscard]] Time expiry() const;
@@ -106,6 +110,7 @@ private:
   bool beside_ = false;
   Link* link_ = nullptr;
   std::vector<Link*> candidates_ {};
+  std::vector<Link*> drained_ {}; // links that were replaced, and are read for a while
   Time detached_since_ {};
 };
 
@@ -119,6 +124,7 @@ public:
     std::unique_ptr<test::End> end;
     Link* link = nullptr;
     Time detached_since {};
+    std::vector<Link*> drained {};
   };
 
   Far( Stage& stage, HostConfig config, std::unique_ptr<test::TestMemory> memory );
@@ -145,6 +151,8 @@ private:
   void frame_arrived( Link& link, const Frame& frame );
   void answer( Link& link, const Hello& hello );
   [[nodiscard]] Client* carried_by( const Link& link );
+  [[nodiscard]] Client* drained_by( const Link& link );
+  void drop_drained( Client& client, bool all );
   void drop( Link& link );
   void drop_link( Client& client );
   void end_client( const Id& id, ResetReason reason );

@@ -122,8 +122,7 @@ void print( const Options& options, const Tally& tally, std::uint64_t worlds, do
   std::printf(
     "%s: %ju worlds (%.0f/s), %zu steps, %.1f virtual hours: %zu links dialled, %zu welcomed, %zu carried a "
     "tunnel, %zu overtaken, %zu sleeps, %zu killed, %zu started from nothing, %zu strangers, %zu sessions, %zu "
-    "reset, "
-    "%zu resumes, %zu bytes read\n",
+    "reset, %zu resumes, %zu early flights, %zu frames of replaced links, %zu bytes read\n",
     options.level.c_str(),
     worlds,
     static_cast<double>( worlds ) / took,
@@ -140,6 +139,8 @@ void print( const Options& options, const Tally& tally, std::uint64_t worlds, do
     tally.sessions,
     tally.resets,
     tally.resumes,
+    tally.early,
+    tally.late,
     tally.bytes );
 }
 

@@ -59,8 +59,9 @@ struct Link
     Wire* out;
     Wire* in;
     bool open = true;
-    Time told = never; // world time: then it hears that the connection is no more
-    bool gone = false; // it heard it
+    Time told = never;          // world time: then it hears that the connection is no more
+    bool gone = false;          // it heard it
+    Time drained_until = never; // replaced, and read until then; this end's time
     std::optional<Pulse> pulse {};
     Time born {}; // its host's time
   };

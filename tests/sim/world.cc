@@ -62,6 +62,8 @@ void Tally::add( const Tally& other )
   sessions += other.sessions;
   resets += other.resets;
   resumes += other.resumes;
+  early += other.early;
+  late += other.late;
   strangers += other.strangers;
   kills += other.kills;
   restarts += other.restarts;
@@ -167,6 +169,8 @@ std::optional<std::string> World::run( Tally& tally )
   tally_.attached = stage_.attached;
   tally_.overtaken = stage_.overtaken;
   tally_.resumes = stage_.resumes;
+  tally_.early = stage_.early;
+  tally_.late = stage_.late;
   tally_.time = stage_.now - begin;
   tally.add( tally_ );
   return failure_;

@@ -20,6 +20,8 @@ struct Tally
   std::size_t sessions = 0;
   std::size_t resets = 0; // sessions that ended with one
   std::size_t resumes = 0;
+  std::size_t early = 0;     // hellos with positions behind them
+  std::size_t late = 0;      // frames that arrived on links that had been replaced
   std::size_t strangers = 0; // hellos replayed or forged
   std::size_t kills = 0;     // processes that were killed and recovered
   std::size_t restarts = 0;  // and that came back from nothing
