@@ -52,8 +52,8 @@ public:
                                  bool place_allowed,
                                  bool earlier_is_heard = false );
 
-  // A frame came, on the link that carries this tunnel now, of a kind that cproxy sends only when it has been
-  // welcomed there: so it has the secret of that welcome. Cheap; call it with each.
+  // A frame came, on the link that carries this tunnel now, that cproxy says only when it has been welcomed there
+  // (neither a heartbeat nor an early one): so it has the secret of that welcome. Cheap; call it with each.
   static void confirm( TunnelRecord& record )
   {
     if ( record.secrets.has_before != 0 ) {

@@ -151,8 +151,8 @@ Verdict Session::receive( const Frame& frame )
   return Fault::out_of_order;
 }
 
-// What was said early goes by the window of an earlier link, which we may have forgotten with our process. It will be
-// said again by that of our resume.
+// What was said early goes by the window of an earlier link, which we may have forgotten with our process. It will
+// be said again by that of our resume.
 Verdict Session::taken( const FrameHeader& header, Verdict verdict )
 {
   const bool is_early = ( header.flags & FrameHeader::early ) != 0;

@@ -69,12 +69,15 @@ void Client::take( std::unique_ptr<LinkLeg> link, const Hello& hello )
   last_address_ = address;
   link->pulse().peer_beats_every( hello.beat );
   link->set_owner( *this );
-  end_.attach( std::move( link ), hello.window, loop_.now() );
+  link->let_return();
+  end_.attach( std::move( link ), hello.window );
 }
 
 void Client::frame_arrived( LinkLeg& link, const Frame& frame )
 {
-  Admission::confirm( record_ );
+  if ( ( frame.header.flags & FrameHeader::early ) == 0 ) {
+    Admission::confirm( record_ );
+  }
   if ( const auto fault = end_.tunnel().receive( frame ) ) {
     link.drop( std::string { describe( *fault ) } );
   }

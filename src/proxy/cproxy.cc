@@ -55,7 +55,11 @@ Cproxy::Cproxy( Loop& loop,
               dialler_config( config, std::move( wire ) ),
               record_,
               { .found = [this]( Dialler::Found found ) { link_found( std::move( found ) ); },
-                .gone = [this] { tunnel_lost( ResetReason::forgotten ); } } )
+                .gone = [this] { tunnel_lost( ResetReason::forgotten ); },
+                .speak_early =
+                  [this]( std::vector<std::byte>& into, std::size_t most, std::uint64_t hello, bool urgent ) {
+                    end_.speak_early( into, most, hello, urgent );
+                  } } )
   , listener_(
       loop,
       listen_for( config.bind, config.port ),
@@ -105,7 +109,7 @@ void Cproxy::link_found( Dialler::Found found )
     trusted_( found.link->channel().identity );
   }
   found.link->set_owner( *this );
-  end_.attach( std::move( found.link ), found.window, loop_.now() );
+  end_.attach( std::move( found.link ), found.window, found.hello );
 }
 
 void Cproxy::frame_arrived( LinkLeg& link, const Frame& frame )

@@ -13,6 +13,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// Bytes behind a hello: with it they fit into the first flight (TlsWire::early_most).
+constexpr std::size_t early_max = 12000;
 constexpr std::size_t candidates_max = 8;    // dials under way: two seconds' worth; the oldest is given up first
 constexpr Duration candidate_patience = 10s; // from dial to welcome
 constexpr Duration hello_patience = 3s;      // the same for a hello for a new tunnel, of which only one may be out
@@ -111,6 +113,7 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
       Found found { .link = std::move( candidate.link ),
                     .resumed = outcome == Claim::Outcome::resumed,
                     .window = welcome.window,
+                    .hello = candidate.hello->attempt,
                     .search = loop_.now() - needed_since_ };
       if ( outcome == Claim::Outcome::made ) {
         made_ = loop_.now();
@@ -156,7 +159,10 @@ void Dialler::look_after( Candidate& candidate, Time now )
   if ( now >= candidate.until() ) {
     link.drop( link.connected() ? "no answer to our greeting" : error_text( ETIMEDOUT ) );
   }
-  if ( link.ended() or not link.connected() ) {
+  if ( link.starts_over() ) {
+    candidate.hello.reset();
+  }
+  if ( link.ended() or not link.may_speak() ) {
     return;
   }
   // Two new tunnels at once would be one too many: sproxy ends the first when it makes the second.
@@ -168,8 +174,10 @@ void Dialler::look_after( Candidate& candidate, Time now )
   if ( not candidate.hello and not must_wait ) {
     say_hello( candidate );
   }
-  if ( candidate.hello ) {
+  if ( candidate.hello and link.connected() ) {
     link.transmit( batch_, nullptr, now );
+  } else if ( candidate.hello ) {
+    link.flush( batch_ );
   }
 }
 
@@ -178,7 +186,12 @@ void Dialler::say_hello( Candidate& candidate )
   candidate.hello = claim_.hello( candidate.link->channel().binding );
   FrameHeader header;
   header.type = FrameType::hello;
-  candidate.link->say( header, encode( *candidate.hello ) );
+  std::vector<std::byte> words;
+  append_frame( words, header, encode( *candidate.hello ) );
+  if ( not candidate.asks_for_new_tunnel() ) {
+    events_.speak_early( words, early_max, candidate.hello->attempt, needed_ );
+  }
+  candidate.link->say( words );
 }
 
 // If this happens again and again, somebody else is probably the same client as we are: a machine, or its state
@@ -259,6 +272,9 @@ void Dialler::dial( Time now )
                                                               config_.pulse,
                                                               scratch_ ),
                            .address = address } );
+  if ( claim_.has_tunnel() ) {
+    candidates_.back().link->hurry();
+  }
 }
 
 // -- a turn -------------------------------------------------------------------------------------------------------

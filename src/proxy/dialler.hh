@@ -31,14 +31,20 @@ public:
   struct Found
   {
     std::unique_ptr<LinkLeg> link;
-    bool resumed;       // the tunnel goes on; else it is a new one
-    std::size_t window; // sproxy's first window of a new session
-    Duration search;    // how long a link was needed
+    bool resumed;        // the tunnel goes on; else it is a new one
+    std::size_t window;  // sproxy's first window of a new session
+    std::uint64_t hello; // the number of that which was said on it
+    Duration search;     // how long a link was needed
   };
+  // What can be said behind the hello of that number (Tunnel::speak_early), in at most so many bytes. `urgent`:
+  // there is no link now that can be trusted.
+  using SpeakEarly
+    = std::function<void( std::vector<std::byte>& into, std::size_t most, std::uint64_t hello, bool urgent )>;
   struct Events
   {
     std::function<void( Found )> found; // called while the link reads: further frames go to its new owner
     std::function<void()> gone;         // sproxy does not know our tunnel any more
+    SpeakEarly speak_early;
   };
 
   // `batch` and `scratch` are shared with the other links of the process.

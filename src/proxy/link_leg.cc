@@ -106,7 +106,7 @@ std::uint32_t LinkLeg::interest() const
   if ( not wire_->is_open() ) {
     return wire_->opens_when_writable() ? EPOLLOUT : EPOLLIN;
   }
-  return EPOLLIN | ( writable_ ? 0U : std::uint32_t { EPOLLOUT } );
+  return EPOLLIN | ( writable_ or wire_->sends_when_readable() ? 0U : std::uint32_t { EPOLLOUT } );
 }
 
 void LinkLeg::ready( std::uint32_t events )
@@ -136,7 +136,9 @@ void LinkLeg::ready( std::uint32_t events )
     writable_ = true;
   }
   if ( ( events & ( EPOLLIN | EPOLLERR | EPOLLHUP ) ) != 0 ) {
+    const bool waited = wire_->sends_when_readable();
     read_in();
+    writable_ = writable_ or ( waited and not wire_->sends_when_readable() );
   }
 }
 
@@ -162,6 +164,11 @@ void LinkLeg::open_wire()
   if ( not wire_->open() ) {
     drop( wire_->problem() );
   } else if ( wire_->is_open() ) {
+    writable_ = true;
+    if ( wire_->refused_early() ) {
+      rest_.clear();
+      starts_over_ = true;
+    }
     read_in(); // what came together with the end of the handshake
   }
 }
@@ -219,7 +226,7 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
     batch.start( rest_ );
     // Bytes that wait are as good a sign of life; on a link slower than its heartbeats these would pile up behind
     // them.
-    if ( pulse_.beat_due( now ) and batch.empty() ) {
+    if ( connected() and pulse_.beat_due( now ) and batch.empty() ) {
       batch.put( pulse_.beat( now ) );
     }
     if ( tunnel != nullptr and not batch.full() ) {

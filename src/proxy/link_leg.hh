@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace holdfast {
@@ -56,9 +57,15 @@ public:
   [[nodiscard]] bool knocks() const { return knocks_; }
   void let_in();
 
+  // Before it is connected: our first words are to go with the first flight, if the other end allows that.
+  void hurry() { wire_->hurry(); }
+  // Frames can be said; they are lost if the other end turns out not to take words so early (starts_over()).
+  [[nodiscard]] bool may_speak() const { return not connecting_ and wire_->may_send(); }
+  // What was said so far has come to nothing, and channel() is another one. Told once.
+  [[nodiscard]] bool starts_over() { return std::exchange( starts_over_, false ); }
   // Both ends of the wire are there and know each other: frames can be said.
   [[nodiscard]] bool connected() const { return not connecting_ and wire_->is_open(); }
-  // Of a connected link.
+  // Of a link that may speak.
   [[nodiscard]] Channel channel() const { return wire_->channel(); }
   [[nodiscard]] Time born() const { return born_; }
   [[nodiscard]] const Address& peer() const { return peer_; }
@@ -79,13 +86,16 @@ public:
 
   // A frame outside of any batch: a greeting, a farewell. Goes out with the next transmit().
   void say( FrameHeader header, std::span<const std::byte> payload ) { append_frame( rest_, header, payload ); }
+  void say( std::span<const std::byte> frames ) { rest_.insert( rest_.end(), frames.begin(), frames.end() ); }
   // Writes what there is to say: what was left over, a heartbeat when it is due, and what `tunnel` (may be null)
   // has.
   void transmit( FrameBatch& batch, Tunnel* tunnel, Time now );
   // The same without heartbeats and frames of a tunnel: only what was said.
   void flush( FrameBatch& batch );
-  [[nodiscard]] bool writable() const { return connected() and not ended_ and writable_; }
+  [[nodiscard]] bool writable() const { return may_speak() and not ended_ and writable_; }
   [[nodiscard]] bool flushed() const { return rest_.empty(); }
+  // The other end, which dialled, is one that we expect again.
+  void let_return() { wire_->let_return(); }
   // The last words are written; what still arrives is read until the other side closes. A socket that is closed
   // with unread bytes in it sends a reset, which may overtake the last words and destroy them.
   void say_no_more() { wire_->say_no_more(); }
@@ -116,6 +126,7 @@ private:
   Address peer_ {};
   std::vector<std::byte> rest_ {};
   bool writable_ = true;
+  bool starts_over_ = false;
   bool lingers_ = false;
   bool held_ = false;
   bool knocks_ = false; // held, and something has arrived

@@ -12,6 +12,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration starved_pause = 10ms; // memory comes back with acknowledgements, a round trip at most
+// For what is under way on a link that was replaced: three trips over a satellite. What comes later was said again
+// on the new one.
+constexpr Duration drain_patience = 2s;
 
 } // namespace
 
@@ -28,6 +31,8 @@ TunnelEnd::TunnelEnd( Loop& loop,
   , log_( log )
   , events_( std::move( events ) )
   , tunnel_( side, record, memory, limits )
+  , side_( side )
+  , drained_( tunnel_ )
   , detached_since_( loop.now() )
 {}
 
@@ -91,6 +96,7 @@ void TunnelEnd::take_leave()
 
 void TunnelEnd::lost( ResetReason reason )
 {
+  drop_drained(); // it is of the tunnel that was
   tunnel_.peer_lost( reason );
 }
 
@@ -165,14 +171,68 @@ void TunnelEnd::serve( Session& session, Time now )
 
 // -- the link -----------------------------------------------------------------------------------------------------
 
-void TunnelEnd::attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, Time now )
+void TunnelEnd::attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, std::uint64_t hello )
 {
+  drop_drained();
   if ( link_ ) {
-    link_->break_off();
+    drain( std::move( link_ ) );
   }
   link_ = std::move( link );
-  tunnel_.attach( peer_window );
-  detached_since_ = now;
+  tunnel_.attach( peer_window, hello );
+  detached_since_ = loop_.now();
+}
+
+void TunnelEnd::speak_early( std::vector<std::byte>& into, std::size_t most, std::uint64_t hello, bool data )
+{
+  const Duration round_trip = link_ ? link_->pulse().round_trip() : Duration {};
+  tunnel_.speak_early( into, most, hello, data, loop_.now(), round_trip );
+}
+
+void TunnelEnd::drain( std::unique_ptr<LinkLeg> link )
+{
+  if ( link->ended() or link->pulse().suspicious( loop_.now() ) ) {
+    link->break_off(); // nothing comes on it any more
+    return;
+  }
+  link->set_owner( drained_ );
+  drained_.link = std::move( link );
+  drained_.until = loop_.now() + drain_patience;
+  drained_.all_said = false;
+}
+
+void TunnelEnd::Drained::frame_arrived( LinkLeg& from, const Frame& frame )
+{
+  if ( const auto fault = tunnel.receive_late( frame ) ) {
+    from.drop( std::string { describe( *fault ) } );
+  }
+}
+
+// cproxy ends its direction when all is said, sproxy then sees the end of it and closes, and cproxy the end of
+// that: so each has read all that the other one had said.
+void TunnelEnd::look_after_drained( Time now )
+{
+  LinkLeg* const link = drained_.link.get();
+  if ( link == nullptr ) {
+    return;
+  }
+  link->flush( batch_ );
+  if ( side_ == Side::opener and link->flushed() and not drained_.all_said ) {
+    drained_.all_said = true;
+    link->say_no_more();
+  }
+  if ( link->ended() ) {
+    drained_.link.reset();
+  } else if ( now >= drained_.until ) {
+    drop_drained();
+  }
+}
+
+void TunnelEnd::drop_drained()
+{
+  if ( drained_.link ) {
+    drained_.link->break_off();
+    drained_.link.reset();
+  }
 }
 
 void TunnelEnd::drop_link( Time now )
@@ -190,6 +250,7 @@ void TunnelEnd::drop_link( Time now )
 
 void TunnelEnd::turn( Time now )
 {
+  look_after_drained( now );
   tunnel_.tick( now );
   if ( starved_until_ <= now ) {
     starved_until_ = never;
@@ -218,6 +279,9 @@ Time TunnelEnd::deadline() const
     return loop_.now();
   }
   Time deadline = std::min( tunnel_.deadline(), starved_until_ );
+  if ( drained_.link ) {
+    deadline = std::min( deadline, drained_.link->ended() ? loop_.now() : drained_.until );
+  }
   if ( link_ and not all_said_ ) {
     deadline = std::min( deadline, link_->deadline() );
     if ( link_->writable() and tunnel_.wants_to_transmit() ) {

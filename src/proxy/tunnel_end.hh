@@ -54,8 +54,11 @@ public:
   void lost( ResetReason reason );
 
   // -- the link ---------------------------------------------------------------------------------------------------
-  // This link has proved itself: it carries the tunnel now, the one before is closed.
-  void attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, Time now );
+  // This link has proved itself: it carries the tunnel now. What is still under way on the one before is taken, if
+  // that is alive; for drain_patience at most, then it is closed. `hello`: see Tunnel::attach().
+  void attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, std::uint64_t hello = 0 );
+  // What to say behind a hello of ours, see Tunnel::speak_early().
+  void speak_early( std::vector<std::byte>& into, std::size_t most, std::uint64_t hello, bool data );
   void drop_link( Time now );
   [[nodiscard]] LinkLeg* link() const { return link_.get(); }
   // When the other side was last heard, if there is no link now.
@@ -80,6 +83,20 @@ private:
   void serve( Session& session, Time now );
   void release( Session& session );
   void take_leave();
+  void drain( std::unique_ptr<LinkLeg> link );
+  void look_after_drained( Time now );
+  void drop_drained();
+
+  // Hears what comes on a link that was replaced.
+  struct Drained : LinkOwner
+  {
+    explicit Drained( Tunnel& its ) : tunnel( its ) {}
+    void frame_arrived( LinkLeg& link, const Frame& frame ) override;
+    Tunnel& tunnel;
+    std::unique_ptr<LinkLeg> link {};
+    Time until = never;
+    bool all_said = false;
+  };
 
   Loop& loop_;
   FrameBatch& batch_;
@@ -88,6 +105,8 @@ private:
   Tunnel tunnel_;
   std::unordered_map<SessionId, Leg> legs_ {};
   std::unique_ptr<LinkLeg> link_ {};
+  Side side_;
+  Drained drained_;
   bool leaving_ = false;  // said goodbye: nothing else is said any more,
   bool all_said_ = false; // and it is written
   Time detached_since_;

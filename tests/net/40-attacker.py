@@ -364,7 +364,7 @@ def downgrade(world, net):
                "sproxy's key, but no protocol's name": (tls_server(bare, true), None, "ALPN"),
                "sproxy's key, but another protocol's name": (tls_server(other, true), None, "TLS: "),
                "a welcome in the clear": (None, lambda end: end.write(wire.frame(wire.WELCOME, payload=wire.welcome())), "TLS: "),
-               "another name on the way": (None, Changed(no_name), "not Holdfast|ALPN"),
+               "another name on the way": (None, Changed(no_name), "TLS: "),  # what was signed with the ticket was changed
                "another version on the way": (None, Changed(no_version), "version"),
                }
     for name, (kind, evil, why) in middles.items():
