@@ -282,9 +282,8 @@ void Session::speak_early( std::vector<std::byte>& into,
     return;
   }
   inflow_.prepare_news( now, round_trip );
-  FrameHeader resume = header( FrameType::resume );
+  FrameHeader resume = resume_header();
   resume.flags = FrameHeader::early;
-  resume.sequence = outflow_.acknowledged();
   append_frame( into, resume, next_in_bytes() );
   early_ = { .hello = hello, .delivered = inflow_.delivered(), .limit = inflow_.limit() };
   const auto bytes = outflow_.beginning();
@@ -295,6 +294,13 @@ void Session::speak_early( std::vector<std::byte>& into,
     append_frame( into, again, bytes );
     outflow_.said_early( bytes.size() );
   }
+}
+
+FrameHeader Session::resume_header() const
+{
+  FrameHeader resume = header( FrameType::resume );
+  resume.sequence = outflow_.acknowledged();
+  return resume;
 }
 
 std::array<std::byte, sizeof( Position )> Session::next_in_bytes() const
@@ -309,9 +315,7 @@ void Session::say_resume( FrameBatch& batch, Time now, Duration round_trip )
   inflow_.prepare_news( now, round_trip ); // it is told here, so no ack may follow that could open the window
   inflow_.replay_asked();
   inflow_.told();
-  FrameHeader resume = header( FrameType::resume );
-  resume.sequence = outflow_.acknowledged();
-  batch.put_copy( resume, next_in_bytes() );
+  batch.put_copy( resume_header(), next_in_bytes() );
 }
 
 } // namespace holdfast

@@ -122,6 +122,7 @@ private:
   [[nodiscard]] FrameHeader header( FrameType type ) const;
   [[nodiscard]] FrameHeader header_with_news( FrameType type, Time now, Duration round_trip );
   void say_resume( FrameBatch& batch, Time now, Duration round_trip );
+  [[nodiscard]] FrameHeader resume_header() const;
   [[nodiscard]] std::array<std::byte, sizeof( Position )> next_in_bytes() const;
   [[nodiscard]] Verdict resumed( const Frame& frame );
   [[nodiscard]] static Verdict taken( const FrameHeader& header, Verdict verdict );

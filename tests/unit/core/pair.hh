@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 // Two tunnels with a link between them that can be chopped, stopped, lost and replaced; programs on both sides.
 
@@ -279,8 +280,34 @@ public:
     opener.tunnel.attach( setup_.window );
     acceptor.tunnel.attach( setup_.window );
   }
+  // The opener says hello on a link beside the one there is, if any, and its positions behind it.
+  void say_hello( bool data )
+  {
+    early_.clear();
+    opener.tunnel.speak_early( early_, 12000, ++hello_, data, now, 10ms );
+  }
+  // The acceptor hears that: from now on it speaks on that link, and what is under way on the old one comes late.
+  void hello_heard()
+  {
+    late_up_ = std::exchange( up_, std::nullopt );
+    late_down_ = std::exchange( down_, std::nullopt );
+    up_.emplace( FrameType::hello ).wire = greeting( FrameType::hello );
+    up_->wire.append( text( early_ ) );
+    down_.emplace( FrameType::welcome ).wire = greeting( FrameType::welcome );
+    acceptor.tunnel.attach( setup_.window );
+    opener_moved_ = false;
+  }
+  // And the opener hears the welcome.
+  void welcome_heard()
+  {
+    opener.tunnel.attach( setup_.window, hello_ );
+    opener_moved_ = true;
+  }
   void cut()
   {
+    late_up_.reset();
+    late_down_.reset();
+    opener_moved_ = true;
     up_.reset();
     down_.reset();
     opener.tunnel.detach();
@@ -300,14 +327,23 @@ public:
     if ( up_ ) {
       up_->capacity = capacity;
       down_->capacity = std::min( capacity, down_capacity );
-      up_->fill( batch_, &opener.tunnel, now );
+      if ( auto& pipe = opener_moved_ ? up_ : late_up_ ) {
+        pipe->fill( batch_, &opener.tunnel, now );
+      }
       down_->fill( batch_, &acceptor.tunnel, now );
       carry( *up_, up_most, acceptor );
     }
-    if ( down_ ) {
+    if ( down_ and opener_moved_ ) {
       carry( *down_, down_most, opener );
     }
+    if ( late_up_ ) {
+      carry( *late_up_, late_most, acceptor, true );
+    }
+    if ( late_down_ ) {
+      carry( *late_down_, late_most, opener, opener_moved_ );
+    }
   }
+  std::size_t late_most = std::string::npos; // bytes that arrive in a step on the link that was replaced
   // Until nothing moves any more, or for so long.
   void run( Duration most = 10s )
   {
@@ -337,14 +373,14 @@ private:
   {
     return { .outflow = { setup_.window_max }, .inflow = { setup_.window, setup_.window_max } };
   }
-  void carry( Pipe& pipe, std::size_t most, End& to )
+  void carry( Pipe& pipe, std::size_t most, End& to, bool late = false )
   {
     const auto fault = pipe.deliver( most, [&]( const Frame& frame ) -> Verdict {
       if ( frame.header.type == FrameType::hello or frame.header.type == FrameType::welcome ) {
         return std::nullopt;
       }
       ++frames[frame.header.type];
-      return to.tunnel.receive( frame );
+      return late ? to.tunnel.receive_late( frame ) : to.tunnel.receive( frame );
     } );
     if ( fault ) {
       faults.push_back( *fault );
@@ -358,6 +394,11 @@ private:
   FrameBatch batch_ {};
   std::optional<Pipe> up_ {};
   std::optional<Pipe> down_ {};
+  std::optional<Pipe> late_up_ {}; // the link before
+  std::optional<Pipe> late_down_ {};
+  bool opener_moved_ = true;
+  std::uint64_t hello_ = 0;
+  Bytes early_ {};
 
 public:
   End opener;

@@ -1,0 +1,257 @@
+#include "unit/core/pair.hh"
+
+#include <gtest/gtest.h>
+
+// What is said before a link is welcomed, and what still comes on one that was replaced.
+
+namespace holdfast {
+namespace {
+
+using namespace test;
+
+// A session in which both programs have said something, which has all arrived.
+class EarlyTest : public testing::Test
+{
+protected:
+  explicit EarlyTest( test::Setup setup = {} ) : pair( setup )
+  {
+    pair.connect();
+    app = pair.open();
+    app->to_write = "user";
+    pair.run();
+    pair.target().to_write = "login:";
+    pair.run();
+    EXPECT_EQ( pair.target().read, "user" );
+    EXPECT_EQ( app->read, "login:" );
+  }
+  void finish()
+  {
+    app->ends = true;
+    pair.target().ends = true;
+    pair.run();
+    EXPECT_TRUE( pair.faults.empty() );
+    EXPECT_TRUE( pair.all_back() );
+  }
+
+  Pair pair;
+  Program* app;
+};
+
+TEST_F( EarlyTest, WhatWasTypedInAnOutageArrivesWithTheHello )
+{
+  pair.cut();
+  app->to_write = "ls\n";
+  pair.run();
+  pair.say_hello( true );
+  pair.hello_heard();
+  pair.step();
+  pair.step();
+  EXPECT_EQ( pair.target().read, "userls\n" ); // the opener has not heard of a welcome yet
+  pair.welcome_heard();
+  pair.run();
+  EXPECT_EQ( pair.target().read, "userls\n" );
+  finish();
+}
+
+TEST_F( EarlyTest, WhatTheTargetSaidMeanwhileComesWithTheWelcome )
+{
+  pair.cut();
+  pair.target().to_write = "mail";
+  pair.run();
+  pair.say_hello( true );
+  pair.hello_heard();
+  pair.step();
+  pair.step(); // the welcome, and what follows it, are under way
+  pair.welcome_heard();
+  pair.up_most = 0; // nothing more of ours gets there
+  pair.step();
+  pair.step();
+  EXPECT_EQ( app->read, "login:mail" );
+  pair.up_most = std::string::npos;
+  finish();
+}
+
+TEST_F( EarlyTest, AHelloThatComesToNothingChangesNothing )
+{
+  app->to_write = "one";
+  pair.step();
+  pair.say_hello( true );
+  pair.run();
+  app->to_write = "two";
+  pair.run();
+  EXPECT_EQ( pair.target().read, "useronetwo" );
+  pair.connect(); // and another link than that one takes over
+  app->to_write = "three";
+  pair.run();
+  EXPECT_EQ( pair.target().read, "useronetwothree" );
+  finish();
+}
+
+TEST_F( EarlyTest, ManyBytesWaitUntilThePeerSaysFromWhereItWantsThem )
+{
+  pair.cut();
+  app->to_write = stream( 0, 5000, 7 );
+  pair.run();
+  pair.say_hello( true );
+  pair.hello_heard();
+  pair.step();
+  EXPECT_EQ( pair.target().read, "user" );
+  pair.welcome_heard();
+  pair.run();
+  EXPECT_EQ( pair.target().read, "user" + stream( 0, 5000, 7 ) );
+  finish();
+}
+
+// -- a planned move
+// ------------------------------------------------------------------------------------------------
+
+TEST_F( EarlyTest, APlannedMoveLosesNothingAndNobodyHasToWait )
+{
+  const std::string up = stream( 0, 300'000, 1 );
+  const std::string down = stream( 0, 300'000, 2 );
+  app->to_write = up;
+  pair.target().to_write = down;
+  pair.up_most = pair.down_most = pair.late_most = 20'000; // more than a frame
+  for ( int i = 0; i < 10; ++i ) {
+    pair.step();
+  }
+  pair.say_hello( false );
+  pair.step();
+  std::size_t read = pair.target().read.size();
+  pair.hello_heard();
+  for ( int i = 0; i < 3; ++i ) { // acknowledgements come on the new link, when the welcome is there
+    pair.step();
+    EXPECT_GT( pair.target().read.size(), read ) << "on the old link, in step " << i;
+    read = pair.target().read.size();
+  }
+  const std::size_t before = app->read.size();
+  pair.welcome_heard();
+  for ( int i = 0; i < 10; ++i ) { // what was under way comes again first
+    pair.step();
+  }
+  EXPECT_GT( app->read.size(), before );
+  pair.run();
+  EXPECT_EQ( pair.target().read, "user" + up );
+  EXPECT_EQ( app->read, "login:" + down );
+  finish();
+}
+
+TEST_F( EarlyTest, WhatComesLateOnTheOldLinkIsThereOnce )
+{
+  app->to_write = "late";
+  pair.late_most = pair.up_most = 0;
+  pair.step();
+  pair.say_hello( false );
+  pair.hello_heard();
+  pair.welcome_heard();
+  pair.up_most = std::string::npos;
+  pair.run();
+  EXPECT_EQ( pair.target().read, "userlate" );
+  pair.late_most = std::string::npos;
+  app->to_write = "r";
+  pair.run();
+  EXPECT_EQ( pair.target().read, "userlater" );
+  finish();
+}
+
+// An open that comes late is said again on the new link. What follows it on the old one must not make the number
+// one that was seen already: the session would be refused.
+TEST_F( EarlyTest, ASessionThatWasOpenedOnTheOldLinkIsOpenedOnTheNewOne )
+{
+  pair.up_most = pair.late_most = 0;
+  Program* const second = pair.open();
+  second->to_write = "second";
+  pair.step();
+  pair.say_hello( true );
+  pair.hello_heard();
+  pair.late_most = std::string::npos;
+  pair.step();
+  EXPECT_FALSE( pair.reached( 2 ) );
+  pair.up_most = std::string::npos;
+  pair.welcome_heard();
+  pair.run();
+  ASSERT_TRUE( pair.reached( 2 ) );
+  EXPECT_EQ( pair.target( 2 ).read, "second" );
+  EXPECT_FALSE( second->saw_reset );
+}
+
+TEST_F( EarlyTest, OnAReplacedLinkOnlyBytesAndAcknowledgementsCount )
+{
+  const std::array<std::byte, 8> far_ahead {};
+  const std::array reason { std::byte { 1 } };
+  const auto late = [&]( FrameType type, std::span<const std::byte> payload ) {
+    return pair.acceptor.tunnel.receive_late(
+      { .header = { .type = type, .session = type == FrameType::goodbye ? 0U : 1U }, .payload = payload } );
+  };
+  EXPECT_FALSE( late( FrameType::resume, far_ahead ) );
+  EXPECT_FALSE( late( FrameType::reset, reason ) );
+  EXPECT_FALSE( late( FrameType::closed, {} ) );
+  EXPECT_FALSE( late( FrameType::goodbye, reason ) );
+  EXPECT_FALSE( late( FrameType::opened, {} ) ); // a fault on the link that carries the tunnel
+  EXPECT_FALSE( pair.acceptor.tunnel.goodbye() );
+  app->to_write = "still here";
+  pair.run();
+  EXPECT_EQ( pair.target().read, "userstill here" );
+  finish();
+}
+
+// -- windows
+// -------------------------------------------------------------------------------------------------------
+
+class SmallWindowTest : public EarlyTest
+{
+protected:
+  SmallWindowTest() : EarlyTest( test::Setup { .window = 10, .window_max = 10 } ) {}
+};
+
+// Once the positions said with the hello told a window of nothing, because nobody had looked since it was full; and
+// no acknowledgement followed, for all had been acknowledged. The stream stood still for ever (simulation, seed
+// 3993206820700465).
+TEST_F( SmallWindowTest, TheWindowSaidWithAHelloIsWhatAnAcknowledgementWouldSay )
+{
+  app->takes = 0;
+  pair.target().to_write = stream( 0, 100, 3 );
+  pair.run();
+  pair.cut();
+  app->takes = std::string::npos;
+  pair.run();
+  pair.say_hello( false );
+  pair.hello_heard();
+  pair.step();
+  pair.welcome_heard();
+  pair.run();
+  EXPECT_EQ( app->read, "login:" + stream( 0, 100, 3 ) );
+  finish();
+}
+
+TEST_F( SmallWindowTest, WhatWasReadBetweenHelloAndWelcomeIsToldOnTheNewLink )
+{
+  app->takes = 0;
+  pair.target().to_write = stream( 0, 100, 3 );
+  pair.run();
+  pair.say_hello( false ); // with a window that is full
+  app->takes = std::string::npos;
+  pair.run( 30ms ); // the old link still carries the news of what was read
+  pair.hello_heard();
+  pair.welcome_heard();
+  pair.run();
+  EXPECT_EQ( app->read, "login:" + stream( 0, 100, 3 ) );
+  finish();
+}
+
+// What was said early goes by a window that an sproxy which was killed since does not remember (simulation, process
+// seed 3227474878005374).
+TEST_F( SmallWindowTest, EarlyBytesBeyondTheWindowAreLeftOutAndNoFault )
+{
+  const std::string beyond = stream( 0, 50, 4 );
+  FrameHeader data { .type = FrameType::data, .length = 50, .session = 1, .sequence = 4 };
+  EXPECT_EQ( pair.acceptor.tunnel.receive( { .header = data, .payload = raw( beyond ) } ), Fault::beyond_window );
+  data.flags = FrameHeader::early;
+  EXPECT_FALSE( pair.acceptor.tunnel.receive( { .header = data, .payload = raw( beyond ) } ) );
+  pair.run();
+  EXPECT_EQ( pair.target().read, "user" );
+  finish();
+}
+
+} // namespace
+} // namespace holdfast
