@@ -46,7 +46,7 @@ struct FrameHeader
   static constexpr std::uint8_t early = 1; // flag of resume and data: said before the welcome had come
 
   FrameType type = FrameType::heartbeat;
-  std::uint8_t flags = 0;   // unknown flags are ignored
+  std::uint8_t flags = 0;   // `early`, or a heartbeat's pace (Pulse); unknown flags are ignored
   std::uint16_t length = 0; // bytes of payload
   std::uint32_t window = 0; // bytes beyond `acknowledgement` that the sender of this frame takes
   SessionId session = 0;

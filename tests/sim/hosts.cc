@@ -58,6 +58,7 @@ void read_in( Stage& stage, Link::Place& place, Time local, Receive receive, con
       if ( frame->header.type == FrameType::heartbeat ) {
         place.pulse->heartbeat_heard( frame->header, local );
       } else {
+        place.pulse->carried( local );
         receive( *frame );
       }
       if ( not place.open ) {

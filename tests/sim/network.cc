@@ -64,8 +64,12 @@ void transmit( Link::Place& place, FrameBatch& batch, Tunnel* tunnel, Time host_
     if ( place.pulse->beat_due( host_now ) and batch.empty() ) {
       batch.put( place.pulse->beat( host_now ) );
     }
+    const std::size_t before = batch.bytes();
     if ( tunnel != nullptr and not batch.full() ) {
       tunnel->transmit( batch, host_now, place.pulse->round_trip() );
+    }
+    if ( batch.bytes() > before ) {
+      place.pulse->carried( host_now );
     }
     const std::size_t taken = std::min( batch.bytes(), wire.room() );
     writable = taken > 0 and taken == batch.bytes();
