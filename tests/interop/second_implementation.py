@@ -35,6 +35,7 @@ NAMES = {number: name for name, number in TYPES.items()}
 NEW_TUNNEL, RESUME = 1, 2
 MADE, RESUMED, GONE, LATER, REFUSED, OVERTAKEN = range(1, 7)
 VERSION, PLACE, TUNNELS = range(1, 4)
+EARLY = 1
 INSECURE = False
 
 
@@ -233,10 +234,11 @@ class Client:
     def dial(self, key=None):
         return Link(socket.create_connection(("127.0.0.1", self.port), PATIENCE), key or self.key)
 
-    def greet(self, key=None, **fields):
+    def greet(self, key=None, early=lambda link: None, **fields):
         link = self.dial(key)
         hello = Hello(link, **{"instance": self.instance, "run": self.run, **fields})
         link.say("hello", window=0, payload=hello.payload)
+        early(link)
         return link, hello, Welcome(link.expect("welcome", session=0).payload)
 
     def new_tunnel(self):
@@ -247,9 +249,9 @@ class Client:
         self.secrets = first_secret(link, hello, welcome.tunnel, welcome.nonce), None
         return link, welcome
 
-    def resume(self, welcome_is_lost=False):
+    def resume(self, welcome_is_lost=False, **more):
         self.attempt += 1
-        link, hello, welcome = self.greet(purpose=RESUME, attempt=self.attempt, tunnel=self.tunnel, secrets=self.secrets)
+        link, hello, welcome = self.greet(**more, purpose=RESUME, attempt=self.attempt, tunnel=self.tunnel, secrets=self.secrets)
         assert welcome.answer == RESUMED and welcome.attempt == self.attempt and welcome.tunnel == self.tunnel
         fits = [secret for secret in self.secrets if secret and proof_of_welcome(secret, link, hello, welcome.nonce) == welcome.proof]
         assert fits, "the proof of the welcome is wrong"
@@ -408,6 +410,36 @@ def secrets(client):
     stolen = dict(purpose=RESUME, attempt=1000, tunnel=client.tunnel, secrets=(before, before))
     assert client.greet(**stolen)[2].answer == GONE, "the secret before is still good"
     return link
+
+
+def the_first_flight(client, target):
+    """5.7, 8.4: positions and bytes behind the hello, and what still comes on the link that is replaced."""
+    link, _ = client.new_tunnel()
+    link.say("open", 1)
+    link.say("data", 1, 0, 0, payload=b"one")
+    far = target.next()
+    read(far, b"one")
+    link.expect("opened", session=1)
+    link.expect("ack", session=1, acknowledgement=3)
+
+    def early(other):
+        other.say("resume", 1, 3, 0, payload=u64(0), flags=EARLY)
+        other.say("data", 1, 3, 0, payload=b"two", flags=EARLY)
+        far.sendall(b"meanwhile")
+
+    other = client.resume(early=early)
+    frames = [other.expect("resume", session=1)]
+    read(far, b"two")
+    while frames[-1].type != "data":  # without another word of ours
+        frames.append(other.frame())
+    assert frames[-1].sequence == 0 and b"meanwhile".startswith(frames[-1].payload)
+
+    link.say("data", 1, 6, 0, payload=b"late")
+    read(far, b"late")
+    link.say("reset", 1, payload=b"\1")  # means nothing there
+    other.say("data", 1, 3, 0, payload=b"twolater")
+    read(far, b"r")
+    return other
 
 
 def unknown_sessions(link):
@@ -570,6 +602,7 @@ def against_sproxy():
         link, far = one_session_and_a_move(client, target)
         positions(link, far)
         answers(client)
+        the_first_flight(Client(sproxy.port()), target)
         link = secrets(client)
         unknown_sessions(link)
         heartbeats(link)
@@ -659,9 +692,10 @@ def its_resume(server, link, hello, app, session):
     assert again.nonce != hello.nonce
     server.accept(other, again)
     other.say("resume", session, 0, 2, payload=u64(2))
-    other.expect("resume", session=session, sequence=2, acknowledgement=2, payload=u64(2))
+    other.expect("resume", session=session, sequence=2, acknowledgement=2, payload=u64(2), flags=EARLY)
+    other.expect("data", session=session, sequence=2, payload=b"lost", flags=EARLY)  # 5.7
     other.say("data", session, 0, 2, payload=b"ok, more")  # not earlier: its resume would tell of it
-    other.expect("data", session=session, sequence=2, payload=b"lost")
+    other.expect("data", session=session, sequence=2, payload=b"lost", flags=0)  # for our resume asked for it
     read(app, b", more")
     assert link.is_dropped()
     return other
