@@ -43,10 +43,11 @@ struct FrameHeader
   static constexpr std::size_t size = 32;
   static constexpr std::size_t payload_max = 16384;         // of a data frame; all others are smaller
   static constexpr std::size_t greeting_payload_max = 1024; // of hello and welcome
-  static constexpr std::uint8_t early = 1; // flag of resume and data: said before the welcome had come
+  static constexpr std::uint8_t early = 1;     // flag of resume and data: said before the welcome had come
+  static constexpr std::uint8_t connected = 2; // flag of sproxy's resume: the target is
 
   FrameType type = FrameType::heartbeat;
-  std::uint8_t flags = 0;   // `early`, or a heartbeat's pace (Pulse); unknown flags are ignored
+  std::uint8_t flags = 0;   // see above; or a heartbeat's pace (Pulse); unknown flags are ignored
   std::uint16_t length = 0; // bytes of payload
   std::uint32_t window = 0; // bytes beyond `acknowledgement` that the sender of this frame takes
   SessionId session = 0;

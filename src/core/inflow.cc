@@ -83,6 +83,22 @@ Verdict Inflow::place_end( Position at )
   return std::nullopt;
 }
 
+Verdict Inflow::place_late( Position at, std::span<const std::byte> bytes )
+{
+  const Hole before = hole_;
+  const Verdict verdict = place( at, bytes );
+  hole_ = before == Hole::asked and hole_ == Hole::none ? before : hole_;
+  return verdict == Fault::gap ? std::nullopt : verdict;
+}
+
+Verdict Inflow::place_end_late( Position at )
+{
+  const Hole before = hole_;
+  const Verdict verdict = place_end( at );
+  hole_ = before == Hole::asked ? before : hole_;
+  return verdict == Fault::gap ? std::nullopt : verdict;
+}
+
 void Inflow::consume( std::size_t count, Time now )
 {
   assert( count <= held_.size() );

@@ -42,6 +42,10 @@ public:
   // -- from the link ----------------------------------------------------------------------------------------------
   [[nodiscard]] Verdict place( Position at, std::span<const std::byte> bytes );
   [[nodiscard]] Verdict place_end( Position at ); // `at`: one past the last byte
+  // The same from a link that was replaced. Bytes that were asked for come on the present one, and before them
+  // others that lie beyond: so these fill no hole. A gap means nothing here.
+  [[nodiscard]] Verdict place_late( Position at, std::span<const std::byte> bytes );
+  [[nodiscard]] Verdict place_end_late( Position at );
 
   // -- to the local program ---------------------------------------------------------------------------------------
   [[nodiscard]] bool empty() const { return held_.size() == 0; }

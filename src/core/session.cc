@@ -151,6 +151,21 @@ Verdict Session::receive( const Frame& frame )
   return Fault::out_of_order;
 }
 
+Verdict Session::receive_late( const Frame& frame )
+{
+  const FrameHeader& header = frame.header;
+  if ( reset_by_us() ) {
+    return std::nullopt;
+  }
+  if ( const auto fault = outflow_.acknowledge( header.acknowledgement, header.window ) ) {
+    return fault;
+  }
+  if ( header.type == FrameType::data ) {
+    return inflow_.place_late( header.sequence, frame.payload );
+  }
+  return header.type == FrameType::end ? inflow_.place_end_late( header.sequence ) : std::nullopt;
+}
+
 // What was said early goes by the window of an earlier link, which we may have forgotten with our process. It will
 // be said again by that of our resume.
 Verdict Session::taken( const FrameHeader& header, Verdict verdict )
@@ -172,11 +187,20 @@ Verdict Session::resumed( const Frame& frame )
   if ( const auto fault = outflow_.replay_from( next, header.acknowledgement, header.window ) ) {
     return fault;
   }
+  if ( side_ == Side::opener and ( header.flags & FrameHeader::connected ) != 0 ) {
+    record_.connected = 1;
+  }
   on_link_.may_send = true;
   return std::nullopt;
 }
 
 // -- to the link --------------------------------------------------------------------------------------------------
+
+bool Session::is_waited_for() const
+{
+  return not known() or reset_by_us() or inflow_.hungry() or outflow_.retained() > 0
+         or ( outflow_.ended() and not outflow_.finished() );
+}
 
 bool Session::has_something_to_say() const
 {
@@ -315,7 +339,12 @@ void Session::say_resume( FrameBatch& batch, Time now, Duration round_trip )
   inflow_.prepare_news( now, round_trip ); // it is told here, so no ack may follow that could open the window
   inflow_.replay_asked();
   inflow_.told();
-  batch.put_copy( resume_header(), next_in_bytes() );
+  FrameHeader resume = resume_header();
+  if ( side_ == Side::acceptor and connected() ) {
+    resume.flags = FrameHeader::connected;
+    on_link_.opened = true;
+  }
+  batch.put_copy( resume, next_in_bytes() );
 }
 
 } // namespace holdfast

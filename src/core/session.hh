@@ -93,8 +93,12 @@ public:
   // hello. A session that the peer does not know yet may begin with `peer_window` bytes.
   void new_link( std::size_t peer_window, std::uint64_t hello = 0 );
   [[nodiscard]] Verdict receive( const Frame& frame );
+  // Data, an end or an acknowledgement on a link that was replaced.
+  [[nodiscard]] Verdict receive_late( const Frame& frame );
 
   // -- to the link ------------------------------------------------------------------------------------------------
+  // Whether somebody waits for what there is to say on a new link: else it only introduces itself.
+  [[nodiscard]] bool is_waited_for() const;
   // Whether there is something to say on this link now, not counting acknowledgements that can wait.
   [[nodiscard]] bool has_something_to_say() const;
   // Says the next thing, one frame, if there is any; acknowledgements that can wait are said too.
@@ -152,8 +156,10 @@ private:
   };
   Early early_ {};
 
-  friend class Tunnel; // places of the session in the tunnel's lists
+  friend class Tunnel;             // places of the session in the tunnel's lists
+  std::uint64_t touched_last_ = 0; // counts what happens in the tunnel
   bool in_turns_ = false;
+  bool in_greetings_ = false;
   bool in_touched_ = false;
   bool in_later_ = false;
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <functional>
+#include <span>
 #include <utility>
 
 namespace holdfast {
@@ -92,6 +94,7 @@ void Tunnel::served( Session& session, Time now )
 
 void Tunnel::touch( Session& session )
 {
+  session.touched_last_ = ++touches_;
   if ( not session.in_touched_ ) {
     session.in_touched_ = true;
     touched_.push_back( &session );
@@ -106,8 +109,26 @@ void Tunnel::give_turn( Session& session )
   }
 }
 
+// One of those who have something to say, then one who only introduces himself.
+Session* Tunnel::next_turn()
+{
+  const bool greets = not greetings_.empty() and ( greets_next_ or turns_.empty() );
+  greets_next_ = not greets;
+  auto& queue = greets ? greetings_ : turns_;
+  if ( queue.empty() ) {
+    return nullptr;
+  }
+  Session* const session = queue.front();
+  queue.pop_front();
+  ( greets ? session->in_greetings_ : session->in_turns_ ) = false;
+  return session;
+}
+
 void Tunnel::give_turn_or_put_off( Session& session, Time now )
 {
+  if ( session.in_greetings_ and not session.is_waited_for() ) {
+    return; // all it has to say
+  }
   if ( session.has_something_to_say() ) {
     give_turn( session );
   } else if ( session.something_can_wait() ) {
@@ -126,7 +147,8 @@ void Tunnel::put_off( Session& session, Time now )
 
 void Tunnel::drop_if_over( Session& session )
 {
-  if ( not session.over() or session.in_turns_ or session.in_touched_ or session.in_later_ ) {
+  if ( not session.over() or session.in_turns_ or session.in_greetings_ or session.in_touched_
+       or session.in_later_ ) {
     return;
   }
   SessionRecord* const record = &session.record();
@@ -144,15 +166,19 @@ void Tunnel::speak_early( std::vector<std::byte>& into,
                           Duration round_trip )
 {
   assert( side_ == Side::opener );
-  for ( const bool waiting : { true, false } ) {
-    for ( auto& [id, session] : sessions_ ) {
-      if ( into.size() + Session::early_size_max > most ) {
-        return;
-      }
-      if ( ( session->outflow().retained() > 0 ) == waiting ) {
-        session->speak_early( into, hello, data, now, round_trip );
-      }
+  std::vector<Session*> all;
+  all.reserve( sessions_.size() );
+  for ( auto& [id, session] : sessions_ ) {
+    all.push_back( session.get() );
+  }
+  const std::size_t fit = std::min( all.size(), most / FrameHeader::size );
+  const auto last = []( const Session* session ) { return session->touched_last_; };
+  std::ranges::partial_sort( all, all.begin() + static_cast<std::ptrdiff_t>( fit ), std::greater {}, last );
+  for ( Session* session : std::span { all }.first( fit ) ) {
+    if ( into.size() + Session::early_size_max > most ) {
+      return;
     }
+    session->speak_early( into, hello, data, now, round_trip );
   }
 }
 
@@ -164,6 +190,9 @@ void Tunnel::attach( std::size_t peer_window, std::uint64_t hello )
   for ( Session* session : std::exchange( turns_, {} ) ) {
     session->in_turns_ = false;
   }
+  for ( Session* session : std::exchange( greetings_, {} ) ) {
+    session->in_greetings_ = false;
+  }
   std::vector<Session*> all;
   all.reserve( sessions_.size() );
   for ( auto& [id, session] : sessions_ ) {
@@ -173,8 +202,16 @@ void Tunnel::attach( std::size_t peer_window, std::uint64_t hello )
   // In rising order: the peer takes an open only with a number above all it has seen.
   std::ranges::sort( all, {}, &Session::id );
   for ( Session* session : all ) {
-    give_turn( *session );
-    touch( *session ); // the peer's first window may let its program write more
+    if ( session->is_waited_for() ) {
+      give_turn( *session );
+    } else {
+      session->in_greetings_ = true;
+      greetings_.push_back( session );
+    }
+    if ( not session->in_touched_ ) { // the peer's first window may let its program write more
+      session->in_touched_ = true;
+      touched_.push_back( session );
+    }
   }
 }
 
@@ -227,13 +264,12 @@ Verdict Tunnel::receive_late( const Frame& frame )
   const FrameType type = frame.header.type;
   const bool is_good = type == FrameType::data or type == FrameType::end or type == FrameType::ack;
   // A session that we do not know may have been opened there; it will be opened again on the present link.
-  if ( not is_good or find( frame.header.session ) == nullptr ) {
+  Session* const session = is_good ? find( frame.header.session ) : nullptr;
+  if ( session == nullptr ) {
     return std::nullopt;
   }
-  const Verdict verdict = receive( frame );
-  // What follows bytes that we had to let go was said before the peer could know of that, and the hole may be
-  // filled by now on the present link.
-  return verdict == Fault::gap ? std::nullopt : verdict;
+  touch( *session );
+  return session->receive_late( frame );
 }
 
 Verdict Tunnel::receive_for_unknown( const FrameHeader& header )
@@ -274,10 +310,11 @@ void Tunnel::transmit( FrameBatch& batch, Time now, Duration round_trip )
       batch.put( header );
     }
   }
-  while ( not batch.full() and not turns_.empty() ) {
-    Session* const session = turns_.front();
-    turns_.pop_front();
-    session->in_turns_ = false;
+  while ( not batch.full() ) {
+    Session* const session = next_turn();
+    if ( session == nullptr ) {
+      return;
+    }
     session->speak( batch, now, round_trip );
     give_turn_or_put_off( *session, now ); // one frame a turn: no session waits for another's megabytes
     drop_if_over( *session );

@@ -57,7 +57,7 @@ public:
   // Entries in all lists, for whoever watches that they stay small.
   [[nodiscard]] std::size_t queued() const
   {
-    return turns_.size() + touched_.size() + later_.size() + closed_.size();
+    return turns_.size() + greetings_.size() + touched_.size() + later_.size() + closed_.size();
   }
   void served( Session& session, Time now );
 
@@ -66,8 +66,8 @@ public:
   // `hello`: number of the one that was said on it, if speak_early() was called for it.
   void attach( std::size_t peer_window, std::uint64_t hello = 0 );
   // What can be said on a link behind its hello, before it is known whether it will carry the tunnel: positions, so
-  // that the peer can go on with its welcome, and with `data` also the last few bytes of sessions. Those that wait
-  // for something come first; as many as fit into `most` bytes. Opener only.
+  // that the peer can go on with its welcome, and with `data` also the last few bytes of sessions. Those where
+  // something happened last come first; as many as fit into `most` bytes. Opener only.
   void speak_early( std::vector<std::byte>& into,
                     std::size_t most,
                     std::uint64_t hello,
@@ -85,7 +85,7 @@ public:
   [[nodiscard]] Verdict receive_late( const Frame& frame );
   [[nodiscard]] bool wants_to_transmit() const
   {
-    return attached_ and ( not turns_.empty() or not closed_.empty() );
+    return attached_ and ( not turns_.empty() or not greetings_.empty() or not closed_.empty() );
   }
   void transmit( FrameBatch& batch, Time now, Duration round_trip );
   // Ended by the peer: it said goodbye with this reason.
@@ -100,6 +100,7 @@ private:
   [[nodiscard]] Verdict receive_for_unknown( const FrameHeader& header );
   [[nodiscard]] Session* make( SessionId id, std::size_t peer_window );
   void give_turn( Session& session );
+  [[nodiscard]] Session* next_turn();
   void give_turn_or_put_off( Session& session, Time now );
   void put_off( Session& session, Time now );
   void drop_if_over( Session& session );
@@ -113,7 +114,12 @@ private:
   std::optional<ResetReason> goodbye_ {};
 
   std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_ {};
-  std::deque<Session*> turns_ {};   // have something to say now
+  std::deque<Session*> turns_ {}; // have something to say now
+  // Have only to introduce themselves on a new link. Everybody in turns_ has a frame between two of these: an idle
+  // thousand does not keep the one who waits from his bytes, and is heard all the same.
+  std::deque<Session*> greetings_ {};
+  bool greets_next_ = false;
+  std::uint64_t touches_ = 0;
   std::deque<Session*> touched_ {}; // for the shell
   std::vector<Session*> later_ {};  // have something to say that can wait until later_due_
   Time later_due_ = never;

@@ -35,7 +35,7 @@ NAMES = {number: name for name, number in TYPES.items()}
 NEW_TUNNEL, RESUME = 1, 2
 MADE, RESUMED, GONE, LATER, REFUSED, OVERTAKEN = range(1, 7)
 VERSION, PLACE, TUNNELS = range(1, 4)
-EARLY = 1
+EARLY, CONNECTED = 1, 2
 INSECURE = False
 
 
@@ -351,8 +351,7 @@ def one_session_and_a_move(client, target):
 
     other = client.resume()
     assert link.is_dropped(), "the stale link stays open"
-    other.expect("resume", session=1, sequence=0, acknowledgement=2, payload=u64(2))
-    other.expect("opened", session=1)
+    other.expect("resume", session=1, sequence=0, acknowledgement=2, payload=u64(2), flags=CONNECTED)
     other.say("resume", 1, 2, 0, payload=u64(0))
     other.expect("data", sequence=0, payload=b"ok")
     return other, far
@@ -404,8 +403,7 @@ def secrets(client):
         answer = client.greet(purpose=RESUME, attempt=client.attempt, tunnel=client.tunnel, secrets=claim)[2].answer
         assert answer == (GONE if claim == first else OVERTAKEN), "an old secret is still good"
     before = client.secrets[1]
-    link.say("resume", 1, 8, 1, payload=u64(2))  # nobody says that before he was welcomed
-    link.expect("opened", **session)
+    link.say("resume", 1, 8, 1, payload=u64(2))  # nobody says that, without the flag, before he was welcomed
     assert not link.say("resume", 77, payload=u64(0)) and link.expect("closed", session=77)  # it has been read
     stolen = dict(purpose=RESUME, attempt=1000, tunnel=client.tunnel, secrets=(before, before))
     assert client.greet(**stolen)[2].answer == GONE, "the secret before is still good"
@@ -507,7 +505,6 @@ def mistakes(client, far):
 
     link = client.resume()
     link.expect("resume", session=1, acknowledgement=8)
-    link.expect("opened", session=1)
     link.say("resume", 1, 8, 2, payload=u64(2))
     far.sendall(b"alive")
     link.expect("data", sequence=2, payload=b"alive")

@@ -295,6 +295,7 @@ public:
     up_->wire.append( text( early_ ) );
     down_.emplace( FrameType::welcome ).wire = greeting( FrameType::welcome );
     acceptor.tunnel.attach( setup_.window );
+    carry( *up_, std::string::npos, acceptor );
     opener_moved_ = false;
   }
   // And the opener hears the welcome.
