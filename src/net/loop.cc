@@ -1,6 +1,5 @@
 #include "net/loop.hh"
 
-#include "net/clock.hh"
 #include "net/error.hh"
 
 #include <sys/epoll.h>
@@ -33,7 +32,8 @@ Watcher::~Watcher()
   }
 }
 
-Loop::Loop() : epoll_( ::epoll_create1( EPOLL_CLOEXEC ) ), now_( read_clock() )
+Loop::Loop()
+  : epoll_( ::epoll_create1( EPOLL_CLOEXEC ) ), now_( read_clock() ), gauge_( now_, read_monotonic_clock() )
 {
   if ( not epoll_ ) {
     fail( "epoll_create1" );
@@ -128,6 +128,7 @@ void Loop::wait( Time deadline )
     fail( "epoll_wait" );
   }
   now_ = read_clock();
+  slept_ = gauge_.slept( now_, read_monotonic_clock() );
   late_ = deadline < now_ ? now_ - deadline : Duration {};
 
   // A watcher may destroy another one whose event is still to come: those are found here, by position, as gone.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/time.hh"
+#include "net/clock.hh"
 #include "net/fd.hh"
 
 #include <cstdint>
@@ -64,6 +65,8 @@ public:
   // How long after its deadline the last wait came back: our own lateness (a long turn, SIGSTOP, suspend), which
   // says nothing about anybody else.
   [[nodiscard]] Duration late() const { return late_; }
+  // How long of that the machine was suspended. Meanwhile the network went on, and may be another one now.
+  [[nodiscard]] Duration slept() const { return slept_; }
 
 private:
   void settle();
@@ -72,6 +75,8 @@ private:
   Fd epoll_;
   Time now_;
   Duration late_ {};
+  SleepGauge gauge_;
+  Duration slept_ {};
   std::vector<Watcher*> touched_ {};
   std::vector<Watcher*> pending_ {}; // the watchers of the events under way; cleared by position when they leave
 };
