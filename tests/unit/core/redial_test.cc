@@ -20,7 +20,7 @@ TEST( Redial, TheFirstDialIsAtOnceAndThePaceIsSteady )
   Redial redial { {} };
   redial.need( start );
   EXPECT_EQ( redial.next(), start );
-  for ( Time now = start; now <= start + 30s; now = redial.next() ) {
+  for ( Time now = start; now <= start + 75s; now = redial.next() ) {
     redial.dialled( now, 0 );
     EXPECT_EQ( redial.next(), now + 250ms );
   }
@@ -30,7 +30,7 @@ TEST( Redial, LaterItBecomesSlowerUpToALimit )
 {
   Redial redial { {} };
   redial.need( start );
-  Time now = start + 31s;
+  Time now = start + 76s;
   Duration last = 250ms;
   for ( int i = 0; i < 20; ++i ) {
     redial.dialled( now, 0 );
@@ -64,6 +64,51 @@ TEST( Redial, APeerMayAskForPeace )
   EXPECT_EQ( redial.next(), start + 7s );
   redial.not_before( start + 1s );
   EXPECT_EQ( redial.next(), start + 7s ) << "and does not get less of it by asking again";
+}
+
+TEST( Redial, APeerThatAskedForPeaceGetsItThoughOurNetworkChanges )
+{
+  Redial redial { {} };
+  redial.need( start );
+  redial.not_before( start + 7s );
+  redial.hurry( start + 1s );
+  EXPECT_EQ( redial.next(), start + 7s );
+  redial.hint( start + 1s );
+  EXPECT_EQ( redial.next(), start + 7s );
+  redial.found( start + 2s );
+  redial.need( start + 3s );
+  EXPECT_EQ( redial.next(), start + 3s ) << "until there was a link again";
+}
+
+TEST( Redial, AChangeOfOurNetworkBeginsAnew )
+{
+  Redial redial { {} };
+  redial.need( start );
+  for ( Time now = start; now <= start + 600s; now = redial.next() ) {
+    redial.dialled( now, 0 );
+  }
+  const Time now = start + 600s;
+  redial.hurry( now );
+  EXPECT_EQ( redial.next(), now );
+  redial.dialled( now, 0 );
+  EXPECT_EQ( redial.next(), now + 250ms );
+}
+
+TEST( Redial, AHintIsWorthOneDialAtTheFirstPace )
+{
+  Redial redial { {} };
+  redial.need( start );
+  Time now = start;
+  while ( now <= start + 600s ) {
+    redial.dialled( now, 0 );
+    redial.hint( now + 10ms );
+    EXPECT_LE( redial.next(), now + 250ms );
+    now = redial.next();
+  }
+  redial.dialled( now, 0 );
+  EXPECT_EQ( redial.next(), now + 5s ) << "and the pace goes on becoming slower";
+  redial.hint( now + 1s );
+  EXPECT_EQ( redial.next(), now + 1s );
 }
 
 TEST( Redial, LinkAfterLinkThatIsLostAtOnceIsNotWorthHurrying )
