@@ -149,7 +149,7 @@ std::optional<Route> route_in( std::span<const std::byte> datagram )
   if ( not about or ( about->rtm_type != RTN_UNICAST and about->rtm_type != RTN_LOCAL ) ) {
     return std::nullopt;
   }
-  Route route;
+  Route route { .local = about->rtm_type == RTN_LOCAL };
   auto rest = body->subspan( std::min( aligned( sizeof( rtmsg ) ), body->size() ) );
   while ( not rest.empty() ) {
     const auto attribute = first<rtattr>( rest );

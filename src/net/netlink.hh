@@ -18,6 +18,8 @@ struct Route
 {
   Address source {};      // which of our addresses they carry; port 0
   unsigned interface = 0; // its index
+  bool local = false;     // they do not leave: the address is ours
+  bool operator==( const Route& ) const = default;
 };
 
 // RTM_GETROUTE: which route would a packet to this address take? With an interface: is there a route to it in the

@@ -4,13 +4,16 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <netpacket/packet.h>
 #include <sys/socket.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <string_view>
 
 namespace holdfast {
 
@@ -106,12 +109,20 @@ std::vector<Interface> usable_interfaces()
   }
   const std::unique_ptr<ifaddrs, decltype( &::freeifaddrs )> owner { list, ::freeifaddrs };
   constexpr unsigned wanted = static_cast<unsigned>( IFF_UP ) | static_cast<unsigned>( IFF_RUNNING ) | has_carrier;
+  std::map<std::string_view, unsigned> indexes; // if_nametoindex(3) asks with ioctl(2), which the sandbox refuses
+  for ( const ifaddrs* each = list; each != nullptr; each = each->ifa_next ) {
+    if ( each->ifa_addr != nullptr and each->ifa_addr->sa_family == AF_PACKET ) {
+      sockaddr_ll link {};
+      std::memcpy( &link, each->ifa_addr, sizeof link );
+      indexes[each->ifa_name] = static_cast<unsigned>( link.sll_ifindex );
+    }
+  }
   std::vector<Interface> interfaces;
   for ( const ifaddrs* each = list; each != nullptr; each = each->ifa_next ) {
     const int family = each->ifa_addr == nullptr ? AF_UNSPEC : each->ifa_addr->sa_family;
     if ( ( family == AF_INET or family == AF_INET6 ) and ( each->ifa_flags & wanted ) == wanted
          and ( each->ifa_flags & static_cast<unsigned>( IFF_LOOPBACK ) ) == 0 ) {
-      interfaces.push_back( { .index = ::if_nametoindex( each->ifa_name ), .family = family } );
+      interfaces.push_back( { .index = indexes[each->ifa_name], .family = family } );
     }
   }
   std::ranges::sort( interfaces );

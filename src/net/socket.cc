@@ -114,6 +114,11 @@ std::string Address::text() const
   return "an unknown address";
 }
 
+bool Address::operator==( const Address& other ) const
+{
+  return length == other.length and std::memcmp( &storage, &other.storage, length ) == 0;
+}
+
 std::string network_of( const Address& address, unsigned bits_v4, unsigned bits_v6 )
 {
   std::string network; // the family, then the address's bytes
@@ -261,7 +266,7 @@ bool is_among_the_last( int fd, int spare )
   return static_cast<rlim_t>( fd ) >= limit.rlim_cur - kept;
 }
 
-Connecting connect_to( const Address& address, int spare )
+Connecting connect_to( const Address& address, int spare, unsigned interface )
 {
   Fd fd { ::socket( address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0 ) };
   if ( not fd ) {
@@ -269,6 +274,10 @@ Connecting connect_to( const Address& address, int spare )
   }
   if ( spare > 0 and is_among_the_last( fd.get(), spare ) ) {
     return { .error = EMFILE };
+  }
+  const int bound = static_cast<int>( interface );
+  if ( interface != 0 and ::setsockopt( fd.get(), SOL_SOCKET, SO_BINDTOIFINDEX, &bound, sizeof bound ) != 0 ) {
+    return { .error = errno };
   }
   if ( ::connect( fd.get(), address.raw(), address.length ) != 0 and errno != EINPROGRESS and errno != EINTR ) {
     return { .error = errno };

@@ -26,6 +26,7 @@ struct Address
   [[nodiscard]] int family() const { return storage.ss_family; }
   // "192.0.2.1:23" or "[2001:db8::1]:23"; IPv4 inside IPv6 is written as IPv4.
   [[nodiscard]] std::string text() const;
+  [[nodiscard]] bool operator==( const Address& other ) const;
 };
 
 // The network that an address belongs to: its first bits, as bytes that are good for nothing but comparing. IPv4
@@ -83,13 +84,15 @@ inline constexpr int spare_for_links = 32;
 [[nodiscard]] bool is_among_the_last( int fd, int spare );
 
 // A non-blocking socket with a connect under way (or done: then it is writable at once).
-// On failure `fd` is none and `error` the errno. Leaves `spare` descriptors unused: EMFILE instead.
+// On failure `fd` is none and `error` the errno. Leaves `spare` descriptors unused: EMFILE instead. With an
+// `interface` (its index) it goes through this one, whatever the kernel prefers (SO_BINDTOIFINDEX, socket(7); needs
+// no privilege since Linux 5.7).
 struct Connecting
 {
   Fd fd {};
   int error = 0;
 };
-[[nodiscard]] Connecting connect_to( const Address& address, int spare = 0 );
+[[nodiscard]] Connecting connect_to( const Address& address, int spare = 0, unsigned interface = 0 );
 
 // The outcome of a connect once the socket is writable, and any pending error otherwise; 0 is success. Reading
 // clears it (SO_ERROR, socket(7)).

@@ -2,6 +2,8 @@
 
 #include "net/error.hh"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 namespace holdfast {
@@ -60,6 +62,7 @@ Cproxy::Cproxy( Loop& loop,
                   [this]( std::vector<std::byte>& into, std::size_t most, std::uint64_t hello, bool urgent ) {
                     end_.speak_early( into, most, hello, urgent );
                   } } )
+  , paths_( loop, log )
   , listener_(
       loop,
       listen_for( config.bind, config.port ),
@@ -109,6 +112,7 @@ void Cproxy::link_found( Dialler::Found found )
     trusted_( found.link->channel().identity );
   }
   found.link->set_owner( *this );
+  paths_.link_found( *found.link, found.interface, loop_.now() );
   end_.attach( std::move( found.link ), found.window, found.hello );
 }
 
@@ -117,6 +121,38 @@ void Cproxy::frame_arrived( LinkLeg& link, const Frame& frame )
   if ( const auto fault = end_.tunnel().receive( frame ) ) {
     link.drop( std::string { describe( *fault ) } );
   }
+}
+
+// News are a reason to look, never a verdict: what is wrong with the link shows here, or in its silence.
+void Cproxy::look_at_network( Time now )
+{
+  LinkLeg* const link = end_.link();
+  if ( loop_.slept() > Duration {} ) {
+    log_.info( "this machine slept for {} s",
+               std::chrono::duration_cast<std::chrono::seconds>( loop_.slept() ).count() );
+    woke_ = now;
+    dialler_.hurry( now );
+  }
+  if ( paths_.news( now ) ) {
+    dialler_.network_changed( now );
+    if ( link != nullptr and not is_local( link->local() ) ) {
+      link->drop( fmt::format( "its address {} is gone", link->local().text() ) );
+      dialler_.need( now );
+      dialler_.hurry( now );
+    } else if ( link != nullptr ) {
+      paths_.look( *link, now );
+    }
+  }
+  if ( link != nullptr and paths_.is_time_for_another( *link, now ) and not dialler_.needed() ) {
+    log_.debug( "another way to {} is preferred now: dialling beside the link", link->peer().text() );
+    dialler_.dial_beside( link->peer() );
+  }
+}
+
+bool Cproxy::is_in_doubt( LinkLeg& link, Time now ) const
+{
+  const Time heard = now - link.pulse().silence( now );
+  return link.pulse().suspicious( now ) or ( woke_ and heard <= *woke_ and link.born() < *woke_ );
 }
 
 void Cproxy::look_after_link( Time now )
@@ -139,12 +175,12 @@ void Cproxy::look_after_link( Time now )
     log_.info( "link to {} lost: {}", link->peer().text(), *link->ended() );
     end_.drop_link( now );
     dialler_.need( now );
-  } else if ( link->pulse().suspicious( now ) and not dialler_.needed() ) {
+  } else if ( is_in_doubt( *link, now ) and not dialler_.needed() ) {
     log_.info( "nothing heard from {} for {} ms: dialling beside it",
                link->peer().text(),
                in_ms( link->pulse().silence( now ) ) );
     dialler_.need( now );
-  } else if ( not link->pulse().suspicious( now ) and dialler_.needed() ) {
+  } else if ( not is_in_doubt( *link, now ) and dialler_.needed() ) {
     log_.info( "heard from {} again", link->peer().text() );
     dialler_.need_no_more();
   }
@@ -165,6 +201,7 @@ void Cproxy::turn()
   const Time now = loop_.now();
   listener_.tick( now );
   if ( stop_by_ == never ) {
+    look_at_network( now );
     look_after_link( now );
     dialler_.turn( now );
   }
@@ -185,7 +222,8 @@ Time Cproxy::expiry() const
 
 Time Cproxy::deadline() const
 {
-  return std::min( { listener_.deadline(), stop_by_, end_.deadline(), dialler_.deadline(), expiry() } );
+  const Time news = stop_by_ == never ? paths_.deadline( end_.link() != nullptr ) : never;
+  return std::min( { listener_.deadline(), stop_by_, end_.deadline(), dialler_.deadline(), expiry(), news } );
 }
 
 // -- the end ------------------------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@
 #include "proxy/config.hh"
 #include "proxy/dialler.hh"
 #include "proxy/log.hh"
+#include "proxy/path_watch.hh"
 #include "proxy/tunnel_end.hh"
 
+#include <optional>
 #include <vector>
 
 namespace holdfast {
@@ -39,7 +41,10 @@ public:
 private:
   void app_arrived( Fd socket, const Address& peer );
   void link_found( Dialler::Found found );
+  void look_at_network( Time now );
   void look_after_link( Time now );
+  // Whether another link would be welcome: silence, or a sleep that this one may not have survived.
+  [[nodiscard]] bool is_in_doubt( LinkLeg& link, Time now ) const;
   void tunnel_lost( ResetReason reason );
   [[nodiscard]] Time expiry() const; // when sessions that have no link are given up
 
@@ -53,6 +58,8 @@ private:
   std::function<void( const Digest& sproxy )> trusted_;
   TunnelEnd end_;
   Dialler dialler_;
+  PathWatch paths_;
+  std::optional<Time> woke_ {}; // when this machine did last
   Listener listener_;
   Time stop_by_ = never;
 };

@@ -15,7 +15,10 @@ using namespace std::chrono_literals;
 
 // Bytes behind a hello: with it they fit into the first flight (TlsWire::early_most).
 constexpr std::size_t early_max = 12000;
-constexpr std::size_t candidates_max = 8;    // dials under way: two seconds' worth; the oldest is given up first
+constexpr std::size_t candidates_max = 16;   // dials under way: four seconds' worth by one way, two by two
+constexpr std::size_t complaints_max = 100;  // different ones that are remembered
+constexpr Duration answered_pause = 1s;      // between dials to somebody who answers and does not welcome us yet
+constexpr Duration head_start = 1s;          // of the way that the kernel prefers
 constexpr Duration candidate_patience = 10s; // from dial to welcome
 constexpr Duration hello_patience = 3s;      // the same for a hello for a new tunnel, of which only one may be out
 constexpr Duration short_life
@@ -70,13 +73,43 @@ void Dialler::need( Time now )
     needed_ = true;
     needed_since_ = now;
     redial_.need( now );
+    ways_.begin_round();
+    static_cast<void>( ways_.changed() ); // from now on it counts what changes
   }
 }
 
 void Dialler::need_no_more()
 {
   needed_ = false;
-  std::erase_if( candidates_, []( const Candidate& candidate ) { return not candidate.hello; } );
+  std::erase_if( candidates_,
+                 []( const Candidate& candidate ) { return not candidate.hello and not candidate.beside; } );
+}
+
+void Dialler::dial_beside( const Address& address )
+{
+  resolve(); // in this network its name may stand for another address; the next dial will know
+  dial( Way { .address = address }, true );
+}
+
+void Dialler::network_changed( Time now )
+{
+  std::erase_if( candidates_,
+                 []( const Candidate& candidate ) { return not is_local( candidate.link->local() ); } );
+  if ( not needed_ ) {
+    return;
+  }
+  if ( ways_.changed() ) {
+    hurry( now );
+  } else {
+    redial_.hint( now );
+  }
+}
+
+void Dialler::hurry( Time now )
+{
+  hurried_ = now;
+  redial_.hurry( now );
+  ways_.begin_round();
 }
 
 void Dialler::stop()
@@ -114,13 +147,15 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
                     .resumed = outcome == Claim::Outcome::resumed,
                     .window = welcome.window,
                     .hello = candidate.hello->attempt,
-                    .search = loop_.now() - needed_since_ };
+                    .search = loop_.now() - ( candidate.beside ? link.born() : needed_since_ ),
+                    .interface = candidate.way.interface };
       if ( outcome == Claim::Outcome::made ) {
         made_ = loop_.now();
       }
       needed_ = false;
       redial_.found( loop_.now() );
-      last_complaint_.clear();
+      ways_.worked( candidate.way.address );
+      complaints_.clear();
       candidates_.clear(); // the one moved from, and all that come too late
       events_.found( std::move( found ) );
       return;
@@ -171,7 +206,7 @@ void Dialler::look_after( Candidate& candidate, Time now )
       and ( now < no_new_tunnel_until_ or std::ranges::any_of( candidates_, []( const Candidate& other ) {
               return other.asks_for_new_tunnel() and not other.link->ended();
             } ) );
-  if ( not candidate.hello and not must_wait ) {
+  if ( not candidate.hello and not must_wait and not gives_way( candidate, now ) ) {
     say_hello( candidate );
   }
   if ( candidate.hello and link.connected() ) {
@@ -179,6 +214,14 @@ void Dialler::look_after( Candidate& candidate, Time now )
   } else if ( candidate.hello ) {
     link.flush( batch_ );
   }
+}
+
+bool Dialler::gives_way( const Candidate& candidate, Time now ) const
+{
+  return candidate.way.interface != 0 and now - candidate.link->born() < head_start
+         and std::ranges::any_of( candidates_, []( const Candidate& other ) {
+               return other.way.interface == 0 and other.link->reached() and not other.link->ended();
+             } );
 }
 
 void Dialler::say_hello( Candidate& candidate )
@@ -220,9 +263,8 @@ void Dialler::tunnel_gone()
 
 void Dialler::complain( const std::string& problem )
 {
-  if ( problem != last_complaint_ ) {
+  if ( complaints_.size() < complaints_max and complaints_.insert( problem ).second ) {
     log_.warn( "cannot reach sproxy yet, trying on: {}", problem );
-    last_complaint_ = problem;
   }
 }
 
@@ -238,10 +280,10 @@ void Dialler::resolve()
       complain( fmt::format( "cannot resolve {}: {}", config_.sproxy.host, problem ) );
       return;
     }
-    if ( addresses_.empty() and needed_ ) {
+    if ( not ways_.known() and needed_ ) {
       redial_.need( loop_.now() ); // the dials so far had nowhere to go
     }
-    addresses_ = std::move( addresses );
+    ways_.resolved( addresses );
   };
   resolver_.lookup( config_.sproxy.host, config_.sproxy.port, answered );
 }
@@ -252,18 +294,47 @@ void Dialler::dial( Time now )
   std::uint64_t random = 0;
   crypto_.random( std::as_writable_bytes( std::span { &random, 1 } ) );
   redial_.dialled( now, random );
-  if ( addresses_.empty() ) {
-    return;
+  while ( ways_.known() and not dial_all_ways_to( ways_.next(), now ) and ways_.untried() > 0 ) {
+    // it failed at once: the next address need not wait (RFC 8305, section 5)
   }
-  const Address& address = addresses_[next_address_++ % addresses_.size()];
-  Connecting connecting = connect_to( address );
+}
+
+bool Dialler::dial_all_ways_to( const Address& address, Time now )
+{
+  bool is_under_way = false;
+  for ( const Way& way : ways_.to( address ) ) {
+    if ( is_answered( way, now ) or dial( way, false ) ) {
+      is_under_way = true;
+    }
+  }
+  return is_under_way;
+}
+
+// A thousand clients that come back at the same moment wait for sproxy to make a thousand handshakes. If each made
+// four more of them a second, it would be busy for as long as they wait.
+bool Dialler::is_answered( const Way& way, Time now ) const
+{
+  bool reached = false;
+  Time latest {};
+  for ( const Candidate& candidate : candidates_ ) {
+    if ( candidate.way == way and not candidate.link->ended() and candidate.link->born() >= hurried_ ) {
+      reached = reached or candidate.link->reached();
+      latest = candidate.link->born();
+    }
+  }
+  return reached and now - latest < answered_pause;
+}
+
+bool Dialler::dial( const Way& way, bool beside )
+{
+  Connecting connecting = connect_to( way.address, 0, way.interface );
   if ( not connecting.fd ) {
-    complain( fmt::format( "{}: {}", address.text(), error_text( connecting.error ) ) );
-    return;
+    if ( not beside and way.interface == 0 ) {
+      complain( fmt::format( "{}: {}", way.address.text(), error_text( connecting.error ) ) );
+    }
+    return false;
   }
-  if ( candidates_.size() >= candidates_max ) {
-    candidates_.erase( candidates_.begin() );
-  }
+  make_room();
   candidates_.push_back( { .link = std::make_unique<LinkLeg>( loop_,
                                                               *this,
                                                               config_.wire( std::move( connecting.fd ) ),
@@ -271,10 +342,37 @@ void Dialler::dial( Time now )
                                                               FrameType::welcome,
                                                               config_.pulse,
                                                               scratch_ ),
-                           .address = address } );
-  if ( claim_.has_tunnel() ) {
+                           .way = way,
+                           .beside = beside } );
+  if ( claim_.has_tunnel() and not beside ) { // while a link works there is no hurry (PROTOCOL.md, 13.1)
     candidates_.back().link->hurry();
   }
+  return true;
+}
+
+// The oldest that nobody has answered is given up first: one that was answered has got somewhere.
+void Dialler::make_room()
+{
+  if ( candidates_.size() >= candidates_max ) {
+    const auto silent = std::ranges::find_if(
+      candidates_, []( const Candidate& candidate ) { return not candidate.link->reached(); } );
+    candidates_.erase( silent == candidates_.end() ? candidates_.begin() : silent );
+  }
+}
+
+void Dialler::tell_end_of( const Candidate& candidate )
+{
+  if ( candidate.beside ) {
+    log_.debug( "the other way does not lead to sproxy: {}", *candidate.link->ended() );
+    return;
+  }
+  const bool in_the_clear = candidate.hello and candidate.link->channel().identity == Digest {};
+  complain( fmt::format( "{}: {}{}",
+                         candidate.way.address.text(),
+                         *candidate.link->ended(),
+                         in_the_clear and not candidate.answered
+                           ? " (we speak in the clear; sproxy must be started with --insecure, too)"
+                           : "" ) );
 }
 
 // -- a turn -------------------------------------------------------------------------------------------------------
@@ -284,13 +382,10 @@ void Dialler::turn( Time now )
   for ( Candidate& candidate : candidates_ ) {
     look_after( candidate, now );
     if ( candidate.link->ended() ) {
-      const bool in_the_clear = candidate.hello and candidate.link->channel().identity == Digest {};
-      complain( fmt::format( "{}: {}{}",
-                             candidate.address.text(),
-                             *candidate.link->ended(),
-                             in_the_clear and not candidate.answered
-                               ? " (we speak in the clear; sproxy must be started with --insecure, too)"
-                               : "" ) );
+      tell_end_of( candidate );
+      if ( needed_ and not candidate.link->reached() and ways_.untried() > 0 ) {
+        redial_.failed_at_once( now );
+      }
     }
   }
   std::erase_if( candidates_, []( const Candidate& candidate ) { return candidate.link->ended().has_value(); } );

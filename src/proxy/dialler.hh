@@ -6,10 +6,12 @@
 #include "net/resolver.hh"
 #include "proxy/link_leg.hh"
 #include "proxy/log.hh"
+#include "proxy/ways.hh"
 
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,6 +20,10 @@ namespace holdfast {
 
 // How cproxy gets its links: resolves sproxy's name, dials while a link is needed, introduces itself on what
 // connects, and hands over the link that was welcomed. Several dials may be under way; the first welcome wins.
+//
+// While a link is needed, the addresses of sproxy are dialled by turns, each as the kernel prefers and through
+// every other interface that has a route to it: a way that is dead keeps silent, and only another one tells in
+// time.
 class Dialler : public LinkOwner
 {
 public:
@@ -35,6 +41,7 @@ public:
     std::size_t window;  // sproxy's first window of a new session
     std::uint64_t hello; // the number of that which was said on it
     Duration search;     // how long a link was needed
+    unsigned interface;  // it was made to go through this one; 0: as the kernel preferred
   };
   // What can be said behind the hello of that number (Tunnel::speak_early), in at most so many bytes. `urgent`:
   // there is no link now that can be trusted.
@@ -63,6 +70,15 @@ public:
   // already.
   void need_no_more();
   [[nodiscard]] bool needed() const { return needed_; }
+  // There is a link that works, and perhaps a better way to the same address: dialled once, and if nothing comes of
+  // it, nothing happened.
+  void dial_beside( const Address& address );
+  // Something about the network of this machine changed. Dials from an address that is gone are hopeless: a SYN
+  // that is under way keeps its address for ever. If a link is needed and ways to sproxy are other ones now, it is
+  // dialled at once.
+  void network_changed( Time now );
+  // The reason why no dial got through is probably gone: if a link is needed, all begins anew, at once.
+  void hurry( Time now );
   // The tunnel is over: the next hello asks for a new one.
   void forget_tunnel() { claim_.forget(); }
   // Dials no more.
@@ -78,7 +94,8 @@ private:
   struct Candidate
   {
     std::unique_ptr<LinkLeg> link;
-    Address address;
+    Way way;
+    bool beside = false;           // of a link that works, see dial_beside()
     std::optional<Hello> hello {}; // said on it
     bool answered = false;         // and there was an answer
 
@@ -89,8 +106,17 @@ private:
   void welcomed( Candidate& candidate, const Welcome& welcome );
   void look_after( Candidate& candidate, Time now );
   void say_hello( Candidate& candidate );
+  // A way other than the kernel's lets that one go first, if it works.
+  [[nodiscard]] bool gives_way( const Candidate& candidate, Time now ) const;
+  void tell_end_of( const Candidate& candidate );
   void resolve();
   void dial( Time now );
+  // Whether a dial to it is under way now.
+  bool dial_all_ways_to( const Address& address, Time now );
+  bool dial( const Way& way, bool beside );
+  void make_room();
+  // Somebody has answered there, and takes his time to welcome us.
+  [[nodiscard]] bool is_answered( const Way& way, Time now ) const;
   void complain( const std::string& problem );
   void tunnel_gone();
 
@@ -104,15 +130,16 @@ private:
   Claim claim_;
   Redial redial_ { {} };
   Resolver resolver_;
-  std::vector<Address> addresses_ {}; // sproxy's, as last resolved
-  std::size_t next_address_ = 0;
+  Ways ways_ {};
   std::vector<Candidate> candidates_ {}; // in the order they were dialled
   bool needed_ = false;
   Time needed_since_ {};
-  Time made_ {};                  // our tunnel was
-  Time no_new_tunnel_until_ {};   // see tunnel_gone()
-  unsigned short_lives_ = 0;      // tunnels in a row that were gone soon
-  std::string last_complaint_ {}; // the log says each thing once, not four times a second
+  Time hurried_ {};             // when the network changed last: what was dialled before says nothing about it
+  Time made_ {};                // our tunnel was
+  Time no_new_tunnel_until_ {}; // see tunnel_gone()
+  unsigned short_lives_ = 0;    // tunnels in a row that were gone soon
+  std::set<std::string>
+    complaints_ {}; // since the last link; the log says each thing once, not four times a second
 };
 
 } // namespace holdfast

@@ -34,6 +34,7 @@ LinkLeg::LinkLeg( Loop& loop,
   , pulse_( pulse, loop.now() )
   , scratch_( scratch )
   , born_( loop.now() )
+  , local_( local_address( wire_->socket().get() ) )
 {
   const int socket = wire_->socket().get();
   prepare_link( socket, unsent_max );

@@ -65,11 +65,13 @@ public:
   [[nodiscard]] bool starts_over() { return std::exchange( starts_over_, false ); }
   // Both ends of the wire are there and know each other: frames can be said.
   [[nodiscard]] bool connected() const { return not connecting_ and wire_->is_open(); }
+  // The other side's TCP is there: the way to it works.
+  [[nodiscard]] bool reached() const { return not connecting_; }
   // Of a link that may speak.
   [[nodiscard]] Channel channel() const { return wire_->channel(); }
   [[nodiscard]] Time born() const { return born_; }
   [[nodiscard]] const Address& peer() const { return peer_; }
-  [[nodiscard]] Address local() const { return local_address( wire_->socket().get() ); }
+  [[nodiscard]] const Address& local() const { return local_; } // known as soon as connect(2) was called
   Pulse& pulse() { return pulse_; }
 
   // Ends the link, for this reason; the first reason counts.
@@ -123,6 +125,7 @@ private:
   Pulse pulse_;
   std::span<std::byte> scratch_;
   Time born_;
+  Address local_;
   Address peer_ {};
   std::vector<std::byte> rest_ {};
   bool writable_ = true;

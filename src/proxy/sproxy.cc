@@ -1,6 +1,8 @@
 #include "proxy/sproxy.hh"
 
 #include "net/error.hh"
+#include "net/routes.hh"
+#include "proxy/path_watch.hh"
 
 #include <fmt/format.h>
 
@@ -56,7 +58,9 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Ma
                 std::move( wire ),
                 config.pulse,
                 [this]( LinkLeg& link, const Hello& hello ) { answer( link, hello ); } )
+  , news_( loop )
 {
+  tell_if_deaf( news_, log );
   log_.info( "listening on {}, target {}:{}", reception_.address().text(), config.target.host, config.target.port );
 }
 
@@ -267,11 +271,33 @@ void Sproxy::tick_dials( Time now )
   }
 }
 
+// -- its own network ----------------------------------------------------------------------------------------------
+
+void Sproxy::look_at_network( Time now )
+{
+  if ( not news_.due( now ) ) {
+    return;
+  }
+  std::map<std::string, bool> ours; // there may be thousands of links, but not of addresses
+  for ( auto& [id, client] : clients_ ) {
+    if ( LinkLeg* const link = client->end().link() ) {
+      const auto [known, is_new] = ours.try_emplace( network_of( link->local(), 32, 128 ) );
+      if ( is_new ) {
+        known->second = is_local( link->local() );
+      }
+      if ( not known->second ) {
+        link->drop( fmt::format( "our address {} is gone", link->local().text() ) );
+      }
+    }
+  }
+}
+
 // -- a turn -------------------------------------------------------------------------------------------------------
 
 void Sproxy::turn()
 {
   const Time now = loop_.now();
+  look_at_network( now );
   reception_.turn( now );
   tick_dials( now );
   look_after_clients();
@@ -280,7 +306,7 @@ void Sproxy::turn()
 
 Time Sproxy::deadline() const
 {
-  Time deadline = std::min( reception_.deadline(), stop_by_ );
+  Time deadline = std::min( { reception_.deadline(), news_.deadline(), stop_by_ } );
   for ( const auto& [session, dial] : dials_ ) {
     deadline = std::min( deadline, dial->deadline() );
   }

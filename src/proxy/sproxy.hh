@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/admission.hh"
+#include "net/network_news.hh"
 #include "proxy/client.hh"
 #include "proxy/config.hh"
 #include "proxy/log.hh"
@@ -48,6 +49,8 @@ private:
   [[nodiscard]] Memory memory_for( const Digest& identity );
   [[nodiscard]] bool has_tunnel_in_use( const Hello& hello, const LinkLeg& link ) const;
   void welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision );
+  // Something about the network of this machine changed: a link whose address here is gone is worth nothing.
+  void look_at_network( Time now );
   void look_after_clients();
   Clients::iterator remove( Clients::iterator client );
   void session_arrived( Client& client, Session& session );
@@ -67,6 +70,7 @@ private:
   Clients clients_ {};
   std::map<const Session*, std::unique_ptr<TargetDial>> dials_ {};
   Reception reception_;
+  NetworkNews news_;
   Time stop_by_ = never;
 };
 
