@@ -283,7 +283,9 @@ void Dialler::resolve()
     if ( not ways_.known() and needed_ ) {
       redial_.need( loop_.now() ); // the dials so far had nowhere to go
     }
-    ways_.resolved( addresses );
+    if ( ways_.resolved( addresses ) and needed_ ) {
+      redial_.failed_at_once( loop_.now() ); // what was dialled last is not sproxy's any more
+    }
   };
   resolver_.lookup( config_.sproxy.host, config_.sproxy.port, answered );
 }

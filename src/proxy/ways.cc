@@ -29,13 +29,15 @@ std::vector<Address> interleaved( const std::vector<Address>& addresses )
   return by_turns;
 }
 
-void Ways::resolved( const std::vector<Address>& addresses )
+bool Ways::resolved( const std::vector<Address>& addresses )
 {
   auto now = interleaved( addresses );
-  if ( now != addresses_ ) {
-    addresses_ = std::move( now );
-    begin_round();
+  if ( now == addresses_ ) {
+    return false;
   }
+  addresses_ = std::move( now );
+  begin_round();
+  return true;
 }
 
 const Address& Ways::next()

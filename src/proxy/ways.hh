@@ -24,8 +24,8 @@ struct Way
 class Ways
 {
 public:
-  // Its name stands for these now.
-  void resolved( const std::vector<Address>& addresses );
+  // Its name stands for these now. Whether that is something new.
+  bool resolved( const std::vector<Address>& addresses );
   [[nodiscard]] bool known() const { return not addresses_.empty(); }
 
   // The next address to try. The address that worked last begins a round.

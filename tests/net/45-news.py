@@ -11,11 +11,12 @@ would tell cproxy nothing here for a minute (--misses 600), so whatever happens 
     better    the default route goes to the other interface while the first one lives: the link follows, and no word is late
     flapping  the default route goes back and forth for ten seconds: at most two moves
     noise     hundreds of changes a second that do not concern the link: the same link, and next to no processor time
+    far       the server's address and name are replaced: sproxy drops the link at once
     deaf      netlink is forbidden: one line says so, and silence tells, as ever
     detour    (with the usual patience) the way of the link dies silently, and the other interface is up
     families  (with the usual patience) IPv6 is a black hole from the beginning, IPv4 works
 
-    45-news.py replaced | better | flapping | noise | deaf | detour | families
+    45-news.py replaced | better | flapping | noise | far | deaf | detour | families
 """
 
 import sys
@@ -121,6 +122,16 @@ def noise(world, net, cproxy, app, far):
     world.check(used < 0.25 * lasted, f"cproxy used {100 * used / lasted:.1f} % of a processor, words and heartbeats included")
 
 
+def far_away(world, net, cproxy, app, far):
+    net.server.run("sh", "-ec", "ip addr del 10.9.0.2/24 dev eth0; ip addr add 10.9.0.30/24 dev eth0; ip route replace default via 10.9.0.1")
+    net.client.knows("far.example", "10.9.0.30")
+    (sproxy,) = [program for program in world.programs if program.name == "sproxy"]
+    world.until(lambda: sproxy.lines("our address 10.9.0.2:6000 is gone"), 10, "sproxy to drop the link")
+    greet(world, app, far)
+    world.same([line.split()[4] for line in net.client.connections(6000) if line.startswith("ESTAB")], ["10.9.0.30:6000"],
+               "the session goes on with the server's new address")
+
+
 def deaf(world, net, cproxy, app, far):
     world.same(len(cproxy.lines("does not tell us when the network changes")), 1, "one line says that there is no news")
     net.move(net.next_address())
@@ -160,6 +171,9 @@ def start(world, net):
         net.router.nft("table ip6 dead { chain p { type filter hook prerouting priority 0; tcp dport 6000 drop\n}\n}\n")
         net.client.knows("far.example", "2001:db8:9::2", net.server_address)
         return world.cproxy(net.client, 5000, "far.example", 6000)
+    if part == "far":
+        net.client.knows("far.example", net.server_address)
+        return world.cproxy(net.client, 5000, "far.example", 6000)
     patience = [] if part == "detour" else ["--misses", "600"]
     return world.cproxy(net.client, *patience, 5000, net.server_address, 6000)
 
@@ -172,7 +186,7 @@ def scenario(world):
     app = dial(world, net.client, "127.0.0.1", 5000, "app")
     far = target.next()
     greet(world, app, far)
-    parts = {"replaced": replaced, "better": better, "flapping": flapping, "noise": noise, "deaf": deaf, "detour": detour, "families": families}
+    parts = {"replaced": replaced, "better": better, "flapping": flapping, "noise": noise, "far": far_away, "deaf": deaf, "detour": detour, "families": families}
     parts[part](world, net, cproxy, app, far)
 
 
