@@ -112,9 +112,9 @@ TEST( Netlink, CutAnywhereItIsNoRoute )
 TEST( Netlink, CutAnywhereWithALengthThatAgreesItIsNeverMoreThanIsThere )
 {
   const Bytes answer = whole().bytes();
-  for ( std::uint32_t size = 0; size < answer.size(); ++size ) {
+  for ( std::uint32_t size = sizeof( nlmsghdr ); size < answer.size(); ++size ) {
     Bytes cut { answer.begin(), answer.begin() + size };
-    std::memcpy( cut.data(), &size, std::min<std::size_t>( size, sizeof size ) );
+    std::memcpy( cut.data(), &size, sizeof size );
     if ( const auto route = route_in( cut ) ) {
       EXPECT_EQ( route->source.length, 0U ) << "the source is the last attribute: " << size;
     }
