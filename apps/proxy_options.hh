@@ -27,6 +27,7 @@ struct ProxyOptions
   unsigned port = 0;
   bool raw = false;
   double heartbeat_ms = 100;
+  double heartbeat_idle_ms = 30e3;
   unsigned misses = 3;
   std::uint64_t window = 16U << 20U;
   std::uint64_t memory = 256U << 20U;
@@ -86,6 +87,13 @@ inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
     ->capture_default_str();
   app.add_flag( "--raw", options.raw, "Relay bytes as they are, without the protocol: nothing survives a move" );
   app.add_option( "--heartbeat", options.heartbeat_ms, "Say that we are here this often (default 100ms)" )
+    ->transform( between( 1, 3.6e6, "1ms and 1h", duration() ) )
+    ->type_name( "DURATION" )
+    ->group( "Links" );
+  app
+    .add_option( "--heartbeat-idle",
+                 options.heartbeat_idle_ms,
+                 "Say it more rarely when nothing happens, down to this often (default 30s)" )
     ->transform( between( 1, 3.6e6, "1ms and 1h", duration() ) )
     ->type_name( "DURATION" )
     ->group( "Links" );
@@ -242,7 +250,9 @@ inline void apply( const ProxyOptions& options, ProxyConfig& config )
 {
   config.bind = options.bind;
   config.port = static_cast<std::uint16_t>( options.port );
-  config.pulse = { .beat = from_ms( options.heartbeat_ms ), .misses = options.misses };
+  config.pulse = { .beat = from_ms( options.heartbeat_ms ),
+                   .misses = options.misses,
+                   .idle = from_ms( std::max( options.heartbeat_idle_ms, options.heartbeat_ms ) ) };
   config.window = options.window;
   config.memory = { .sessions = options.max_sessions, .memory = options.memory };
   config.keep = from_ms( options.keep_ms );

@@ -295,6 +295,16 @@ int pending_error( int fd )
   return error;
 }
 
+std::chrono::milliseconds since_last_acknowledgement( int fd )
+{
+  tcp_info info {};
+  socklen_t length = sizeof info;
+  if ( ::getsockopt( fd, IPPROTO_TCP, TCP_INFO, &info, &length ) != 0 ) {
+    return std::chrono::hours { 24 };
+  }
+  return std::chrono::milliseconds { info.tcpi_last_ack_recv };
+}
+
 void prepare_leg( int fd )
 {
   set_option( fd, IPPROTO_TCP, TCP_NODELAY, 1 );

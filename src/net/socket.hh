@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -97,6 +98,12 @@ struct Connecting
 // The outcome of a connect once the socket is writable, and any pending error otherwise; 0 is success. Reading
 // clears it (SO_ERROR, socket(7)).
 [[nodiscard]] int pending_error( int fd );
+
+// How long ago the kernel accepted a segment of a connected TCP socket, be it only an acknowledgement, or data that
+// must wait for some that was lost: tcpi_last_ack_recv of TCP_INFO (tcp(7)). Linux 6.18 was seen to count new and
+// duplicate acknowledgements and data in order, out of order and repeated; not what lies outside of the window. In
+// steps of the kernel's clock, 1 to 10 ms. A day if the kernel does not say.
+[[nodiscard]] std::chrono::milliseconds since_last_acknowledgement( int fd );
 
 // For the sockets of app and target: no delay for small writes (TCP_NODELAY), urgent bytes stay in the stream
 // (SO_OOBINLINE: telnet sends them; without it recv would skip the byte), dead remote peers are noticed

@@ -152,7 +152,7 @@ void Cproxy::look_at_network( Time now )
 bool Cproxy::is_in_doubt( LinkLeg& link, Time now ) const
 {
   const Time heard = now - link.pulse().silence( now );
-  return link.pulse().suspicious( now ) or ( woke_ and heard <= *woke_ and link.born() < *woke_ );
+  return link.suspicious( now ) or ( woke_ and heard <= *woke_ and link.born() < *woke_ );
 }
 
 void Cproxy::look_after_link( Time now )
@@ -175,12 +175,12 @@ void Cproxy::look_after_link( Time now )
     log_.info( "link to {} lost: {}", link->peer().text(), *link->ended() );
     end_.drop_link( now );
     dialler_.need( now );
-  } else if ( is_in_doubt( *link, now ) and not dialler_.needed() ) {
+  } else if ( const bool in_doubt = is_in_doubt( *link, now ); in_doubt and not dialler_.needed() ) {
     log_.info( "nothing heard from {} for {} ms: dialling beside it",
                link->peer().text(),
                in_ms( link->pulse().silence( now ) ) );
     dialler_.need( now );
-  } else if ( not is_in_doubt( *link, now ) and dialler_.needed() ) {
+  } else if ( not in_doubt and dialler_.needed() ) {
     log_.info( "heard from {} again", link->peer().text() );
     dialler_.need_no_more();
   }

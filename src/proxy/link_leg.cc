@@ -148,6 +148,14 @@ Time LinkLeg::deadline() const
   return pulse_.next_look( loop_.now(), writable() );
 }
 
+bool LinkLeg::suspicious( Time now )
+{
+  if ( pulse_.suspicious( now ) and connected() ) {
+    pulse_.seen( now - since_last_acknowledgement( wire_->socket().get() ) );
+  }
+  return pulse_.suspicious( now );
+}
+
 void LinkLeg::finish_connecting()
 {
   if ( const int error = pending_error( wire_->socket().get() ); error != 0 ) {
@@ -201,6 +209,7 @@ void LinkLeg::read_frames( std::size_t count )
     if ( frame->header.type == FrameType::heartbeat ) {
       pulse_.heartbeat_heard( frame->header, loop_.now() );
     } else {
+      pulse_.carried( loop_.now() );
       owner_->frame_arrived( *this, *frame );
     }
     if ( ended_ ) {
@@ -230,8 +239,12 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
     if ( connected() and pulse_.beat_due( now ) and batch.empty() ) {
       batch.put( pulse_.beat( now ) );
     }
+    const std::size_t before = batch.bytes();
     if ( tunnel != nullptr and not batch.full() ) {
       tunnel->transmit( batch, now, pulse_.round_trip() );
+    }
+    if ( batch.bytes() > before ) {
+      pulse_.carried( now );
     }
     if ( batch.empty() ) {
       batch.finish( 0 );

@@ -73,6 +73,8 @@ public:
   [[nodiscard]] const Address& peer() const { return peer_; }
   [[nodiscard]] const Address& local() const { return local_; } // known as soon as connect(2) was called
   Pulse& pulse() { return pulse_; }
+  // Whether the link is under suspicion, after its kernel was asked, too (once suspicion is due, and not before).
+  [[nodiscard]] bool suspicious( Time now );
 
   // Ends the link, for this reason; the first reason counts.
   void drop( std::string reason );

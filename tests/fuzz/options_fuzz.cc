@@ -107,6 +107,7 @@ void check_ranges( const program::ProxyOptions& options )
   check( options.port <= 65535 and config.port == options.port, "--port" );
   check( config.bind == "*" or literal_address( config.bind, 0 ), "--bind" );
   check( config.pulse.beat >= 1ms and config.pulse.beat <= 1h, "--heartbeat" );
+  check( config.pulse.idle >= config.pulse.beat and config.pulse.idle <= 1h, "--heartbeat-idle" );
   check( config.pulse.misses >= 1 and config.pulse.misses <= 1000, "--misses" );
   check( config.window >= 16384 and config.window <= ( std::size_t { 1 } << 30U ), "--window" );
   check( config.memory.memory >= 1048576 and config.memory.memory <= ( std::size_t { 1 } << 40U ), "--memory" );

@@ -454,11 +454,12 @@ def unknown_sessions(link):
 
 
 def heartbeats(link):
-    """6: stamps are echoed; 3.1: unknown flags are ignored."""
-    link.say("heartbeat", flags=255, sequence=123_456, window=0)
+    """6: stamps are echoed, the pace is fast while sessions speak; 3.1: unknown flags are ignored."""
+    link.say("heartbeat", flags=0xE0, sequence=123_456, window=0)
     for _ in range(10):
         frame = link.frame(beats=True)
         assert frame.type == "heartbeat" and frame.sequence > 0
+        assert frame.flags == 0, "it had a frame of a session within the last minute"
         if frame.acknowledgement == 123_456:
             assert frame.window < 10_000_000, "echo age"
             return
@@ -698,6 +699,25 @@ def its_resume(server, link, hello, app, session):
     return other
 
 
+def a_slow_pace(server, app, link, session):
+    """6: who announces that he is slow may be silent for longer; not any more when a session speaks."""
+    link.expect("ack", session=session, acknowledgement=8)
+    link.say("heartbeat", flags=7, sequence=1)  # 12.8 s, and three of them
+    server.listener.settimeout(13)  # more than a fast peer has, whose kernel acknowledges
+    try:
+        server.hello()
+        raise AssertionError("it dials although we said that we are slow")
+    except TimeoutError:
+        server.listener.settimeout(PATIENCE)
+    app.sendall(b"!")
+    link.expect("data", session=session, sequence=6, payload=b"!")
+    other, again = server.hello()
+    server.accept(other, again)
+    other.say("resume", session, 8, 7, payload=u64(7))
+    other.expect("resume", session=session, sequence=7, acknowledgement=8, payload=u64(8))
+    return other
+
+
 def false_servers(server, app, link):
     """5.5: who cannot prove that he is sproxy is not believed, whatever he says."""
     link.socket.close()
@@ -797,6 +817,8 @@ def against_cproxy():
         port = cproxy.port()
         link, hello, app, session = a_first_session(server, port)
         link = its_resume(server, link, hello, app, session)
+        if not INSECURE:  # once is enough, since it takes half a minute
+            link = a_slow_pace(server, app, link, session)
         link = false_servers(server, app, link)
         link = welcomes_that_are_lost(server, link)
         link = an_open_that_was_lost(server, link, port)

@@ -41,6 +41,7 @@ def scenario(world):
     ends(cproxy, "5000", "10.9.0.2", "telnet!", status=2, says=["telnet!"])
     ends(cproxy, "--heartbeat", "soon", "5000", "10.9.0.2", "6000", status=2, says=["soon"])
     ends(cproxy, "--heartbeat", "0ms", "5000", "10.9.0.2", "6000", status=2, says=["heartbeat"])
+    ends(cproxy, "--heartbeat-idle", "61m", "5000", "10.9.0.2", "6000", status=2, says=["heartbeat-idle"])
     ends(cproxy, "--misses", "-3", "5000", "10.9.0.2", "6000", status=2, says=["misses"])
     ends(cproxy, "--window", "16 parsecs", "5000", "10.9.0.2", "6000", status=2, says=["parsecs"])
     ends(cproxy, "--log-level", "chatty", "5000", "10.9.0.2", "6000", status=2, says=["chatty"])
@@ -53,9 +54,9 @@ def scenario(world):
     ends(sproxy, "--insecure", "--ca", "a", "--cert", "b", "--key", "c", "6000", status=2, says=["--insecure", "--ca"])
     ends(sproxy, "--ca", "a", "6000", status=2, says=["--ca", "--cert", "--key"])
 
-    for program, options in ((cproxy, ("--bind", "--raw", "--heartbeat", "--misses", "--window", "--memory", "--keep",
+    for program, options in ((cproxy, ("--bind", "--raw", "--heartbeat", "--heartbeat-idle", "--misses", "--window", "--memory", "--keep",
                                        "--max-sessions", "--log-level", "--state-dir", "--insecure", "--user", "--no-sandbox", "--version")),
-                             (sproxy, ("--target", "--bind", "--raw", "--heartbeat", "--misses", "--window", "--memory",
+                             (sproxy, ("--target", "--bind", "--raw", "--heartbeat", "--heartbeat-idle", "--misses", "--window", "--memory",
                                        "--keep", "--max-sessions", "--single", "--log-level", "--state-dir", "--insecure", "--user",
                                        "--no-sandbox", "--version"))):
         shown = net.client.run(program, "--help").stdout
