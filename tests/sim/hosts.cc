@@ -330,6 +330,9 @@ void Near::look_after_link( Duration late )
   }
   Pulse& pulse = *link_->near.pulse;
   pulse.excuse( late, local() );
+  if ( pulse.suspicious( local() ) ) {
+    pulse.seen( link_->down.last_sight( stage_.now ) + config_.clock );
+  }
   if ( link_->near.gone or pulse.hopeless( local() ) ) {
     stage_.note( "near " + std::to_string( index_ ) + " has lost link " + std::to_string( link_->number ) );
     drop_link();

@@ -1,4 +1,5 @@
 #include "sim/core_world.hh"
+#include "sim/path_world.hh"
 #include "sim/world.hh"
 
 #include <charconv>
@@ -13,6 +14,7 @@
 
 // sim --level core|tunnel|process [--seeds N] [--first S|fresh] [--seconds T] [--trace]
 // sim --level core|tunnel|process --again FILE
+// sim --path NAME [--seeds N] ...: hours on a path that is bad in one way (path_world.cc)
 //
 // Runs the worlds S, S + 1, ... (`fresh`: from somewhere that nobody has seen) and stops at the first that goes
 // wrong, or after N worlds or T seconds. --again: the seeds of a file, one a line, each with a comment after it.
@@ -25,6 +27,7 @@ using Clock = std::chrono::steady_clock;
 struct Options
 {
   std::string level = "tunnel";
+  const Impairment* path = nullptr; // instead of a level
   std::uint64_t seeds = 1000;
   std::optional<std::uint64_t> first {};
   double seconds = 1e9;
@@ -54,6 +57,9 @@ std::optional<Options> read( int argc, char** argv )
     std::uint64_t n = 0;
     if ( option == "--level" and ( value == "core" or value == "tunnel" or value == "process" ) ) {
       options.level = value;
+    } else if ( option == "--path" and find_impairment( value ) != nullptr ) {
+      options.path = find_impairment( value );
+      options.level = "path " + value;
     } else if ( option == "--again" ) {
       options.again = value;
     } else if ( option == "--first" and value == "fresh" ) {
@@ -78,7 +84,9 @@ std::optional<Options> read( int argc, char** argv )
 bool live_through( const Options& options, std::uint64_t seed, Tally& tally )
 {
   std::optional<std::string> failure;
-  if ( options.level == "core" ) {
+  if ( options.path != nullptr ) {
+    failure = PathWorld { seed, *options.path, options.trace }.run( tally );
+  } else if ( options.level == "core" ) {
     failure = CoreWorld { seed, options.trace }.run( tally );
   } else {
     failure
@@ -87,10 +95,11 @@ bool live_through( const Options& options, std::uint64_t seed, Tally& tally )
   if ( failure ) {
     std::fflush( stdout );
     std::fprintf( stderr,
-                  "sim: %s seed %ju: %s; see `sim --level %s --seeds 1 --first %ju --trace`\n",
+                  "sim: %s seed %ju: %s; see `sim --%s%s --seeds 1 --first %ju --trace`\n",
                   options.level.c_str(),
                   seed,
                   failure->c_str(),
+                  options.path == nullptr ? "level " : "",
                   options.level.c_str(),
                   seed );
   }
@@ -153,7 +162,8 @@ int main( int argc, char** argv )
     std::fprintf(
       stderr,
       "sim: usage: sim [--level core|tunnel|process] [--seeds N] [--first S|fresh] [--seconds T] [--trace]\n"
-      "       sim [--level core|tunnel|process] --again FILE\n" );
+      "       sim [--level core|tunnel|process] --again FILE\n"
+      "       sim --path NAME [--seeds N] [--first S|fresh] [--seconds T] [--trace]\n" );
     return 2;
   }
   const auto start = Clock::now();

@@ -6,8 +6,59 @@ namespace holdfast::sim {
 
 using namespace test;
 
+namespace {
+
+constexpr std::size_t piece_max = 1400; // bytes of a segment
+constexpr std::size_t piece_headers = 60;
+constexpr Duration retransmission_min = 200ms; // TCP_RTO_MIN of Linux
+constexpr Duration delayed_acknowledgement = 40ms;
+
+} // namespace
+
+Duration Wire::trip( Chance& chance ) const
+{
+  return path->delay + Duration { chance.below( static_cast<std::size_t>( path->jitter.count() ) + 1 ) };
+}
+
+void Wire::send_on_path( std::string_view bytes, Time now, Chance& chance )
+{
+  for ( ; not bytes.empty(); bytes.remove_prefix( std::min( piece_max, bytes.size() ) ) ) {
+    const std::string_view piece = bytes.substr( 0, piece_max );
+    line_free_ = std::max( line_free_, now );
+    if ( path->rate > 0 ) {
+      line_free_ += ( piece.size() + piece_headers ) * Duration { 1s } / static_cast<std::int64_t>( path->rate );
+    }
+    Time at = line_free_ + trip( chance );
+    for ( Duration timer = std::max<Duration>( retransmission_min, 2 * path->delay + path->jitter );
+          loses( chance );
+          timer *= 2 ) {
+      at += timer + path->delay;
+    }
+    sights_.insert( at );
+    const bool held_up = not pieces_.empty() and pieces_.back().at > at;
+    if ( not loses( chance ) ) { // its acknowledgement
+      back->sights_.insert( at + ( held_up ? Duration {} : delayed_acknowledgement ) + trip( chance ) );
+    }
+    pieces_.push_back( { held_up ? pieces_.back().at : at, std::string { piece } } );
+  }
+}
+
+Time Wire::last_sight( Time now )
+{
+  while ( not sights_.empty() and *sights_.begin() <= now ) {
+    last_sight_ = *sights_.begin();
+    sights_.erase( sights_.begin() );
+  }
+  return last_sight_;
+}
+
 void Wire::send( std::string_view bytes, Time now, Chance& chance )
 {
+  if ( path and not dead() ) {
+    under_way_ += bytes.size();
+    send_on_path( bytes, now, chance );
+    return;
+  }
   const std::size_t through = std::min( lives, bytes.size() );
   if ( through > 0 ) {
     Time at = now + delay + Duration { chance.below( static_cast<std::size_t>( jitter.count() ) + 1 ) };
@@ -83,6 +134,17 @@ void transmit( Link::Place& place, FrameBatch& batch, Tunnel* tunnel, Time host_
 Link& Network::dial( std::size_t near_host, Time now )
 {
   Link& link = links.emplace_back( ++dialled, near_host );
+  if ( weather.path ) {
+    link.up.back = &link.down;
+    link.down.back = &link.up;
+    for ( Wire* wire : { &link.up, &link.down } ) {
+      wire->path = weather.path;
+      wire->delay = weather.path->delay;
+      wire->capacity = weather.path->capacity;
+    }
+    link.connected = now + 2 * weather.path->delay;
+    return link;
+  }
   for ( Wire* wire : { &link.up, &link.down } ) {
     wire->delay = Duration { chance_.below( 2 * static_cast<std::size_t>( weather.delay.count() ) + 1 ) };
     wire->jitter = weather.jitter;

@@ -8,6 +8,7 @@
 #include <functional>
 #include <list>
 #include <optional>
+#include <set>
 #include <string>
 
 namespace holdfast::sim {
@@ -15,6 +16,17 @@ namespace holdfast::sim {
 using namespace std::chrono_literals;
 
 inline constexpr std::size_t all_of_it = std::string::npos;
+
+// How TCP makes a path look: pieces arrive in order, and one that is lost holds up those behind it until it has
+// come again. The kernels see more than their programs: what waits behind a lost piece, and acknowledgements.
+struct Path
+{
+  Duration delay {};
+  Duration jitter {};             // on top of it, evenly distributed
+  std::size_t lost_of_1000 = 0;   // pieces
+  std::size_t rate = 0;           // bytes a second; 0: as many as you like
+  std::size_t capacity = 131'072; // bytes that wait or are under way
+};
 
 // One direction of a link: what the sender's socket has not taken, what is under way and when it arrives, and the
 // reader at the other end. A wire that is dead swallows bytes until the sender's buffers are full, and says
@@ -31,6 +43,8 @@ public:
   Duration jitter {};
   Time stalled_until {};
   std::size_t lives = all_of_it; // so many bytes still get through
+  std::optional<Path> path {};   // instead of delay and jitter
+  Wire* back = nullptr;          // with a path: the other direction
 
   [[nodiscard]] bool dead() const { return lives == 0; }
   [[nodiscard]] std::size_t room() const { return capacity > under_way_ ? capacity - under_way_ : 0; }
@@ -38,9 +52,15 @@ public:
   // What has arrived, at most so much of it.
   [[nodiscard]] std::string arrived( Time now, std::size_t most );
   [[nodiscard]] Time next_arrival() const;
+  // When the reader's kernel last saw anything of the other one; only with a path.
+  [[nodiscard]] Time last_sight( Time now );
   void drop_all();
 
 private:
+  void send_on_path( std::string_view bytes, Time now, test::Chance& chance );
+  [[nodiscard]] Duration trip( test::Chance& chance ) const;
+  [[nodiscard]] bool loses( test::Chance& chance ) const { return chance.below( 1000 ) < path->lost_of_1000; }
+
   struct Piece
   {
     Time at;
@@ -48,6 +68,9 @@ private:
   };
   std::deque<Piece> pieces_ {};
   std::size_t under_way_ = 0;
+  Time line_free_ {};             // with a rate
+  std::multiset<Time> sights_ {}; // by the reader's kernel
+  Time last_sight_ {};
 };
 
 // A TCP connection between a near and a far host. Each end is open until its host closes it; that the other end
@@ -107,8 +130,9 @@ public:
     Duration delay {};
     Duration jitter {};
     bool small_buffers = false;
-    std::size_t life_max = 0; // links die within so many bytes; 0: they live
-    bool calm = false;        // no new faults
+    std::size_t life_max = 0;    // links die within so many bytes; 0: they live
+    bool calm = false;           // no new faults
+    std::optional<Path> path {}; // every dial succeeds, and this is what it gets
   };
   Weather weather {};
 
