@@ -190,7 +190,7 @@ void TunnelEnd::speak_early( std::vector<std::byte>& into, std::size_t most, std
 
 void TunnelEnd::drain( std::unique_ptr<LinkLeg> link )
 {
-  if ( link->ended() or link->pulse().suspicious( loop_.now() ) ) {
+  if ( link->ended() or link->suspicious( loop_.now() ) ) {
     link->break_off(); // nothing comes on it any more
     return;
   }
