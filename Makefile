@@ -13,10 +13,10 @@ PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test sim bench report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak
+.PHONY: help release demo test sim bench bench-handover report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak
 
 help:           ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 release:        ## build ./client ./server ./cproxy ./sproxy (this is what plain `make` does)
 	@scripts/deps.sh build
@@ -53,6 +53,11 @@ sim:            ## worlds in a simulation: make sim SEEDS=100000 [LEVEL=core|tun
 bench: release  ## throughput and latency of direct, --raw and the protocol, as a table
 	@scripts/deps.sh bench
 	@tests/bench/run
+
+bench-handover: release ## how long a move is felt, beside ssh, autossh, mosh, MPTCP: half an hour (FULL=1, ONLY="peer=holdfast rtt=0,50")
+	@scripts/deps.sh bench-handover
+	@cmake --preset release -DHOLDFAST_TESTS=ON >/dev/null && cmake --build build/release -j $(JOBS) --target wan | tail -n 1
+	@tests/bench/handover/run --rounds $(or $(ROUNDS),3) --lanes $(or $(LANES),3) $(if $(FULL),--full) --only "$(ONLY)"
 
 report: docs/report.pdf ## docs/report.pdf from docs/report.md
 

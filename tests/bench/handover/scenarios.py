@@ -1,0 +1,157 @@
+"""What happens to the network, one class each, and when the new path can carry packets.
+
+    begin    the world was whole until here
+    usable   from here on the new path can carry packets; recovery counts from here
+    quiet    from here on nothing can arrive any more that was sent by the old path
+
+Where something happens within a command (a rule is loaded into a router), `usable` is before the command and `quiet`
+behind it: an error of some milliseconds to the disadvantage of everybody.
+"""
+
+import time
+from dataclasses import dataclass
+
+SLACK = 0.010  # seconds: longer than the emulated network is ever late
+
+
+@dataclass
+class Moment:
+    begin: float
+    usable: float
+    quiet: float
+
+
+class Scenario:
+    """`stalls`: the old path lives until the new one is there, so that the longest stall is measured, not a recovery."""
+
+    name = title = what = ""
+    stalls = False
+
+    def __init__(self, stage):
+        self.stage, self.net = stage, stage.net
+
+    def prepare(self):
+        self.net.up("10.1.0.10")
+
+    def happen(self, peer):
+        raise NotImplementedError
+
+
+class Address(Scenario):
+    name, title = "address", "address replaced"
+    what = "`10.1.0.10` is deleted and `10.1.0.11` added, back to back"
+    away, new = 0.0, "10.1.0.11"
+
+    def happen(self, peer):
+        begin = time.monotonic()
+        self.net.detach("10.1.0.10")
+        self.stage.pass_time(self.away)
+        usable = self.net.attach(self.new)
+        return Moment(begin, usable, usable)
+
+
+class Gap(Address):
+    name, title, away = "gap", "address replaced, 1 s without", 1.0
+    what = "the same, with a second between them"
+
+
+class Subnet(Address):
+    name, title, new = "subnet", "another subnet", "10.3.0.10"
+    what = "`10.1.0.10` is deleted and `10.3.0.10` added with another router, back to back"
+
+
+class Overlap(Scenario):
+    name, title, stalls = "overlap", "another network, both up for 2 s", True
+    what = "a better network (`eth1`) comes up beside the old one, which goes two seconds later"
+    both = 2.0
+
+    def happen(self, peer):
+        begin = time.monotonic()
+        self.net.attach("10.2.0.10")
+        self.stage.pass_time(self.both)
+        self.net.detach("10.1.0.10")
+        gone = time.monotonic()
+        return Moment(begin, gone, gone + self.net.rtt / 2 + SLACK)
+
+
+class Hole(Scenario):
+    seconds = 0.0
+    what = "everything is swallowed silently, then nothing any more"
+
+    def happen(self, peer):
+        begin = time.monotonic()
+        self.net.hole(0, True)
+        self.stage.pass_time(self.seconds)
+        usable = self.net.hole(0, False)
+        return Moment(begin, usable, usable)
+
+
+class Hole1(Hole):
+    name, title, seconds = "hole1", "black hole of 1 s", 1.0
+
+
+class Hole5(Hole):
+    name, title, seconds = "hole5", "black hole of 5 s", 5.0
+
+
+class Hole30(Hole):
+    name, title, seconds = "hole30", "black hole of 30 s", 30.0
+
+
+class Nat(Scenario):
+    name, title = "nat", "NAT rebinding"
+    what = "the NAT forgets its flows and gives other ports from then on"
+
+    def prepare(self):
+        super().prepare()
+        self.net.masquerade("20000-29999")
+
+    def happen(self, peer):
+        begin = time.monotonic()
+        self.net.masquerade("30000-39999")
+        self.net.forget_flows()
+        return Moment(begin, begin, time.monotonic())
+
+
+class Reset(Scenario):
+    name, title = "reset", "reset by a middlebox"
+    what = "a router answers every flow that it knows with a TCP reset, both ways; new flows may pass"
+
+    def happen(self, peer):
+        begin = time.monotonic()
+        self.net.reset_flows()
+        return Moment(begin, begin, time.monotonic())
+
+
+class Sleep(Scenario):
+    name, title, seconds = "sleep", "sleep of 5 s", 5.0
+    what = ("the interface goes down and the programs of the near side are stopped (SIGSTOP; the app is not); then they go on, and the interface "
+            "comes up with the same address. Not a real suspend: the clocks go on")
+
+    def happen(self, peer):
+        begin = time.monotonic()
+        self.net.unplug("eth0")
+        time.sleep(SLACK)  # what has arrived is read
+        peer.pause(True)
+        self.stage.pass_time(self.seconds)
+        peer.pause(False)
+        usable = self.net.plug_in("10.1.0.10")
+        return Moment(begin, usable, usable)
+
+
+class Silent(Scenario):
+    name, title = "silent", "silent death, another path up"
+    what = "two networks are up, and the better one turns into a black hole for good; recovery counts from its death"
+
+    def prepare(self):
+        self.net.up("10.1.0.10")
+        self.net.up("10.2.0.10")
+
+    def happen(self, peer):
+        begin = time.monotonic()
+        self.net.hole(1, True)
+        return Moment(begin, begin, time.monotonic() + self.net.rtt / 2 + SLACK)
+
+
+ALL = {scenario.name: scenario
+       for scenario in (Address, Gap, Subnet, Overlap, Hole1, Hole5, Hole30, Nat, Reset, Sleep, Silent)}
