@@ -13,7 +13,7 @@ PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test sim bench bench-handover report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak
+.PHONY: help release demo test sim bench bench-handover bench-false-alarms report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -58,6 +58,11 @@ bench-handover: release ## how long a move is felt, beside ssh, autossh, mosh, M
 	@scripts/deps.sh bench-handover
 	@cmake --preset release -DHOLDFAST_TESTS=ON >/dev/null && cmake --build build/release -j $(JOBS) --target wan | tail -n 1
 	@tests/bench/handover/run --rounds $(or $(ROUNDS),3) --lanes $(or $(LANES),3) $(if $(FULL),--full) --only "$(ONLY)"
+
+bench-false-alarms: release ## reconnects that a bad link caused and nobody needed, MINUTES=2 for each way of being bad
+	@scripts/deps.sh bench-handover
+	@cmake --preset release -DHOLDFAST_TESTS=ON >/dev/null && cmake --build build/release -j $(JOBS) --target wan | tail -n 1
+	@tests/bench/handover/false_alarms --minutes $(or $(MINUTES),2) --only "$(ONLY)"
 
 report: docs/report.pdf ## docs/report.pdf from docs/report.md
 

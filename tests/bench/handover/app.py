@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""app.py ADDRESS PORT SESSIONS [mptcp] [again]: a user's programs, which notice when something comes.
+"""app.py ADDRESS PORT SESSIONS [mptcp] [again] [alone]: a user's programs, which notice when something comes.
 
-The first session asks for a record every 2 ms and types a key every 10 ms; the others ask for one every 100 ms and
+The first session asks for a record every 2 ms and types a key every 10 ms; the others ask for one every 250 ms and
 only listen. Every record must have the number that follows the last one. `again`: who is cut off connects anew, which
-is another session and counted as such.
+is another session and counted as such. `alone`: nobody asks.
 
 desk.py says how it is asked what came.
 """
@@ -17,7 +17,7 @@ import time
 from desk import Desk
 from records import BEGIN, DATA, ECHO, KEY, KEY_PERIOD, RECORD, Arrivals
 
-FIRST_PERIOD_US, OTHER_PERIOD_US = 2000, 100_000
+FIRST_PERIOD_US, OTHER_PERIOD_US = 2000, 250_000
 
 
 class Session:
@@ -85,13 +85,14 @@ class Session:
 
 
 class Crowd:
-    def __init__(self, address, port, sessions, mptcp, again):
-        self.address, self.again = (address, port), again
-        self.protocol = socket.IPPROTO_MPTCP if mptcp else 0
+    def __init__(self, address, port, sessions, words):
+        self.address, self.again = (address, port), "again" in words
+        self.protocol = socket.IPPROTO_MPTCP if "mptcp" in words else 0
         self.arrivals, self.selector = Arrivals(), selectors.DefaultSelector()
         self.desk = Desk(self.arrivals, sessions, lambda: sum(session.cut > 0 for session in self.sessions))
         self.sessions = [Session(self, number) for number in range(sessions)]
-        self.selector.register(0, selectors.EVENT_READ, self.desk)
+        if "alone" not in words:
+            self.selector.register(0, selectors.EVENT_READ, self.desk)
 
     def run(self):
         if not all(session.sock for session in self.sessions):
@@ -110,4 +111,4 @@ class Crowd:
                         session.connect()
 
 
-Crowd(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), "mptcp" in sys.argv, "again" in sys.argv).run()
+Crowd(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]).run()

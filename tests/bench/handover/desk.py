@@ -1,7 +1,7 @@
 """Where the one who measures asks an app: one command a line on standard input, one line of JSON for each.
 
     forget                    what came until now does not count
-    since USABLE QUIET        see Arrivals.since; cut_off: how many sessions have ended under the app
+    since USABLE QUIET LOST   see Arrivals.since; cut_off: how many sessions have ended under the app
     stall BEGIN END           see Arrivals.stall
     pid                       of the program on the terminal, if there is one
 """
@@ -12,8 +12,8 @@ import sys
 
 
 class Desk:
-    def __init__(self, arrivals, sessions, cut_off=lambda: 0, pid=None):
-        self.arrivals, self.sessions, self.cut_off, self.program = arrivals, sessions, cut_off, pid
+    def __init__(self, arrivals, sessions, cut_off=lambda: 0, pid=None, echoes=True):
+        self.arrivals, self.sessions, self.cut_off, self.program, self.echoes = arrivals, sessions, cut_off, pid, echoes
         self._line = b""
 
     def readable(self):
@@ -30,8 +30,11 @@ class Desk:
         self.arrivals.forget()
         return {}
 
-    def since(self, usable, quiet):
-        return self.arrivals.since(usable, quiet, self.sessions) | {"cut_off": self.cut_off()}
+    def since(self, usable, quiet, lost_from):
+        got = self.arrivals.since(usable, quiet, lost_from, self.sessions) | {"cut_off": self.cut_off()}
+        if not self.echoes:
+            del got["echo"]
+        return got
 
     def stall(self, begin, end):
         return self.arrivals.stall(begin, end)

@@ -7,6 +7,8 @@ lane at a time; only waiting is shared.
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 
@@ -25,7 +27,7 @@ class Stage:
     """A lane: a network that lasts, in which one measure after another is made."""
 
     def __init__(self, world, lane, calm):
-        self.world, self.calm = world, calm
+        self.world, self.calm, self.last_words = world, calm, ""
         self.net = Topology(world, wan_program(), lane)
 
     def pass_time(self, seconds):
@@ -59,15 +61,14 @@ class Stage:
                 self._end_programs()
 
     def _settle(self, app, case):
-        everything = lambda: None not in app.since(0, 0).values()  # noqa: E731
+        everything = lambda: None not in app.since(0, 0, 0).values()  # noqa: E731
         self.world.until(everything, peers.READY, f"every session of {case} to carry data")
         time.sleep(SETTLE + 4 * self.net.rtt)
 
-    @staticmethod
-    def _wait(app, moment, end):
+    def _wait(self, app, moment, end):
         """Until all has come, or nothing can come any more, or it is time."""
         while True:
-            got = app.since(moment.usable, moment.quiet)
+            got = app.since(moment.usable, moment.quiet, moment.begin - self.net.rtt / 2)
             if None not in got.values() or got["cut_off"] and not app.again or time.monotonic() >= end:
                 return got
             time.sleep(min(ASK_EVERY, max(0.0, end - time.monotonic())))
@@ -84,6 +85,7 @@ class Stage:
         return got
 
     def _end_programs(self):
+        self.last_words = "".join(f"---- {program.name}\n{program.log()}" for program in self.world.programs if hasattr(program, "log"))
         for program in reversed(self.world.programs):
             program.kill()
         self.world.programs.clear()
@@ -92,3 +94,20 @@ class Stage:
                 with suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
         self.net.reset()
+
+
+def become_root():
+    """Namespaces need root: sudo, if it need not ask or somebody is there to be asked; otherwise the end, as skipped."""
+    if os.geteuid() != 0:
+        ask = [] if sys.stdin.isatty() else ["-n"]
+        if subprocess.run(["sudo", *ask, "true"], check=False).returncode != 0:
+            print("SKIPPED: network namespaces need root")
+            sys.exit(harness.SKIPPED)
+        kept = [f"{name}={os.environ[name]}" for name in ("HOLDFAST_BIN", "HOLDFAST_WAN") if name in os.environ]
+        os.execvp("sudo", ["sudo", *ask, *kept, sys.executable, *sys.argv])
+    try:
+        with harness.World() as world:
+            world.namespace("probe")
+    except harness.Skip as reason:
+        print(f"SKIPPED: {reason}")
+        sys.exit(harness.SKIPPED)

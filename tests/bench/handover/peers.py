@@ -42,8 +42,8 @@ class App:
             raise Failure(f"the app has ended: {(self.world.folder / 'app.log').read_text().strip()}")
         return json.loads(answer)
 
-    def since(self, path_usable, quiet):
-        return self.ask("since", path_usable, quiet)
+    def since(self, usable, quiet, lost_from):
+        return self.ask("since", usable, quiet, lost_from)
 
     def stall(self, begin, end):
         return self.ask("stall", begin, end)
@@ -201,7 +201,7 @@ class Autossh(Ssh):
 
 
 class Mosh(Peer):
-    name, title, many = "mosh", "mosh", False
+    name, title, many, manner = "mosh", "mosh", False, "typing"
     note = ("the screen of `mosh-client`, without prediction: a program on the far side shows a counter, and keystrokes "
             "change another one. mosh draws at most 50 times a second")
 
@@ -211,7 +211,7 @@ class Mosh(Peer):
         begun = self.net.far.run("mosh-server", "new", "-i", SERVER, "-p", port, "--", "/usr/bin/python3", "-B", HERE / "screen.py",
                                  env={**os.environ, **locale})
         key = re.search(r"MOSH CONNECT \d+ (\S+)", begun.stdout)[1]
-        app = self.world.add(App(self.world, self.net.near, "terminal.py", "mosh-client", SERVER, port,
+        app = self.world.add(App(self.world, self.net.near, "terminal.py", self.manner, "mosh-client", SERVER, port,
                                  env={**locale, "MOSH_KEY": key, "MOSH_PREDICTION_DISPLAY": "never"}))
         self.client_pid = app.ask("pid")["pid"]
         return app
@@ -220,4 +220,9 @@ class Mosh(Peer):
         os.kill(self.client_pid, signal.SIGSTOP if stopped else signal.SIGCONT)
 
 
-ALL = {peer.name: peer for peer in (Holdfast, Direct, Ssh, Autossh, Mosh, Mptcp)}
+class WatchedMosh(Mosh):
+    name, title, manner = "mosh-watched", "mosh, watched", "watching"
+    note = "the same while nobody types"
+
+
+ALL = {peer.name: peer for peer in (Holdfast, Direct, Ssh, Autossh, Mosh, WatchedMosh, Mptcp)}

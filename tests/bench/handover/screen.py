@@ -1,8 +1,7 @@
 #!/usr/bin/python3
 """Runs inside mosh-server: shows a counter that changes every 20 ms, and another one that keystrokes change.
 
-Both are written with characters that mosh's own messages never contain, so that whoever sees one of them on the
-screen has seen something new. They stand where mosh's status line, the top one, does not cover them.
+They stand where mosh's status line, the top one, does not cover them.
 """
 
 import os
@@ -12,12 +11,8 @@ import termios
 import time
 import tty
 
-DATA_SYMBOLS, ECHO_SYMBOLS = "#%&*+@$~", "<{}|_`\"\\"
+DATA_ROW, ECHO_ROW = 5, 8
 PERIOD = 0.020  # mosh sends a screen every 20 ms at most
-
-
-def spell(number, symbols):
-    return "".join(symbols[number >> shift & 7] for shift in (9, 6, 3, 0))
 
 
 def main():
@@ -30,10 +25,10 @@ def main():
             if not got:
                 return
             keys += len(got)
-            sys.stdout.write(f"\x1b[8;1H{spell(keys, ECHO_SYMBOLS)}")
+            sys.stdout.write(f"\x1b[{ECHO_ROW};1H{keys:08}")
         if time.monotonic() >= due:
             count, due = count + 1, max(due + PERIOD, time.monotonic() - PERIOD)
-            sys.stdout.write(f"\x1b[5;1H{spell(count, DATA_SYMBOLS)}")
+            sys.stdout.write(f"\x1b[{DATA_ROW};1H{count:08}")
         sys.stdout.flush()
 
 
