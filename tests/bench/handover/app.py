@@ -37,8 +37,9 @@ class Session:
             sock.connect(self.crowd.address)
             period = OTHER_PERIOD_US if self.number else FIRST_PERIOD_US
             sock.sendall(RECORD.pack(BEGIN, period, time.monotonic()))
-        except OSError:
+        except OSError as trouble:
             sock.close()
+            self.crowd.trouble = trouble
             return
         sock.setblocking(False)
         self.sock = sock
@@ -88,6 +89,7 @@ class Crowd:
     def __init__(self, address, port, sessions, words):
         self.address, self.again = (address, port), "again" in words
         self.protocol = socket.IPPROTO_MPTCP if "mptcp" in words else 0
+        self.trouble = None  # why the last connect failed
         self.arrivals, self.selector = Arrivals(), selectors.DefaultSelector()
         self.desk = Desk(self.arrivals, sessions, lambda: sum(session.cut > 0 for session in self.sessions))
         self.sessions = [Session(self, number) for number in range(sessions)]
@@ -96,7 +98,7 @@ class Crowd:
 
     def run(self):
         if not all(session.sock for session in self.sessions):
-            raise SystemExit("app: cannot connect")
+            raise SystemExit(f"app: cannot connect: {self.trouble}")
         print("ready", flush=True)
         next_key = time.monotonic()
         while True:

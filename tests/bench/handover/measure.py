@@ -79,15 +79,22 @@ class Stage:
             got |= {"data": None, "echo": None, "all": None}  # a session that has ended does not come back
         if case.sessions == 1:
             del got["all"]
-        if scenario.stalls and got["data"] is not None:
-            time.sleep(RETURNED)
-            got["stall"] = app.stall(moment.begin, time.monotonic())["data"]
+        if scenario.stalls:
+            got["stall"] = self._stall(app, moment) if got["data"] is not None else None
         return got
 
+    @staticmethod
+    def _stall(app, moment):
+        time.sleep(RETURNED)
+        return app.stall(moment.begin, time.monotonic())["data"]
+
     def _end_programs(self):
-        self.last_words = "".join(f"---- {program.name}\n{program.log()}" for program in self.world.programs if hasattr(program, "log"))
+        logged = [program for program in self.world.programs if hasattr(program, "log")]
+        self.last_words = "".join(f"---- {program.name}\n{program.log()}" for program in logged)
         for program in reversed(self.world.programs):
             program.kill()
+        for path in {program.path for program in logged}:
+            path.unlink()  # the next program of this name begins its own
         self.world.programs.clear()
         for space in (self.net.near, self.net.far):
             for pid in harness.run("ip", "netns", "pids", space.name).stdout.split():  # mosh-server, shells of sshd

@@ -11,14 +11,18 @@ class Outcome:
     """Milliseconds of one value (data, echo, all, stall) of one case; NEVER where a round ended without."""
 
     def __init__(self, rounds, value):
-        found = [NEVER if got.get(value) is None else got[value] for got in rounds]
+        found = [got[value if value in got else "data"] for got in rounds]  # without an echo where nobody types
+        found = [NEVER if ms is None else ms for ms in found]
         self.n, self.low, self.high = len(found), min(found), max(found)
         self.median = statistics.median_low(sorted(found)) if NEVER in found else statistics.median(found)
 
 
 def value_of(case):
-    """Which value answers for a case: the stall where both paths are up, the slowest session of a crowd."""
-    return "stall" if case.scenario == "overlap" else "all" if case.sessions > 1 else "data"
+    """Which value answers for a case: the stall while both paths live, the slowest session of a crowd, and an echo where
+    a dead path may have lost only one of the directions."""
+    if case.scenario in ("overlap", "silent"):
+        return {"overlap": "stall", "silent": "echo"}[case.scenario]
+    return "all" if case.sessions > 1 else "data"
 
 
 def aim(case):

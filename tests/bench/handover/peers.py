@@ -82,7 +82,7 @@ class Peer:
 
     def target(self, address="127.0.0.1", *more):
         program = self.net.far.start("target", "/usr/bin/python3", "-B", HERE / "target.py", address, TARGET_PORT, *more)
-        self.world.until(lambda: "ready" in program.log() or not program.running(), READY, "the target to listen")
+        self.world.until(lambda: self.net.far.listens(TARGET_PORT) or not program.running(), READY, "the target to listen")
 
     def app(self, address, port, sessions, *more):
         return self.world.add(App(self.world, self.net.near, "app.py", address, port, sessions, *more))
@@ -114,7 +114,7 @@ class Mptcp(Peer):
     def start(self, sessions):
         self.gone = []
         for space in (self.net.near, self.net.far):
-            space.run("sysctl", "-qw", "net.mptcp.enabled=1")
+            space.run("sysctl", "-qw", "net.mptcp.enabled=1", "net.mptcp.blackhole_timeout=0")  # no measure learns from another
             space.ip("mptcp limits set subflows 4 add_addr_accepted 4")
         self.net.near.ip("mptcp endpoint flush")
         for address, interface in self.net.addresses.items():

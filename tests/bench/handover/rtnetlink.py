@@ -11,7 +11,7 @@ import struct
 NEWLINK, NEWADDR, DELADDR, NEWROUTE = 16, 20, 21, 24
 REQUEST, ACK, REPLACE, CREATE = 0x1, 0x4, 0x100, 0x400
 IFA_ADDRESS, IFA_LOCAL, IFF_UP = 1, 2, 1
-RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_TABLE = 4, 5, 6, 15
+RTA_OIF, RTA_GATEWAY, RTA_PRIORITY, RTA_METRICS, RTA_TABLE, RTAX_CC_ALGO = 4, 5, 6, 8, 15, 16
 PROTOCOL_STATIC, SCOPE_UNIVERSE, KIND_UNICAST = 4, 0, 1
 
 
@@ -36,12 +36,13 @@ class Rtnetlink:
     def delete_address(self, address, interface):
         self._address(DELADDR, 0, address, interface)
 
-    def default_route(self, gateway, interface, metric, table=254):
-        """254: the main table."""
+    def default_route(self, gateway, interface, metric, congestion, table=254):
+        """`congestion`: the control that TCP uses on it. 254: the main table."""
         body = struct.pack("=BBBBBBBBI", socket.AF_INET, 0, 0, 0, min(table, 254), PROTOCOL_STATIC, SCOPE_UNIVERSE, KIND_UNICAST, 0)
         body += attribute(RTA_GATEWAY, socket.inet_aton(gateway))
         for kind, value in ((RTA_OIF, self.index[interface]), (RTA_PRIORITY, metric), (RTA_TABLE, table)):
             body += attribute(kind, struct.pack("=I", value))
+        body += attribute(RTA_METRICS, attribute(RTAX_CC_ALGO, congestion.encode() + b"\0"))
         self._ask(NEWROUTE, CREATE | REPLACE, body)
 
     def link(self, interface, up):

@@ -27,6 +27,7 @@ from rtnetlink import Rtnetlink
 SERVER = "10.9.0.2"
 GATEWAYS = {"10.1.0": ("eth0", 101), "10.3.0": ("eth0", 101), "10.2.0": ("eth1", 102)}
 METRIC = {"eth0": 200, "eth1": 100}  # eth1 is the better network where both are there
+CONGESTION = "cubic"  # Debian's default; by the route, because a namespace may be forbidden to change its own
 NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE, NETLINK_NETFILTER = 1, 2, 12
 
 
@@ -65,7 +66,7 @@ class Topology:
             gate.ip(f"route add default via 10.8.{name[-1]}.2")
             for net in nets:
                 gate.ip(f"addr add {net}.1/24 dev access")
-                self.far.ip(f"route add {net}.0/24 via 10.8.{name[-1]}.1")
+                self.far.ip(f"route add {net}.0/24 via 10.8.{name[-1]}.1 congctl {CONGESTION}")
                 self.near.ip(f"rule add from {net}.0/24 table {GATEWAYS[net][1]}")
         for space in (self.near, self.far):
             space.run("sysctl", "-qw", "net.ipv4.tcp_no_metrics_save=1")  # no measure learns from the one before
@@ -91,8 +92,8 @@ class Topology:
 
     def _routes(self, net):
         interface, table = GATEWAYS[net]
-        self.netlink.default_route(f"{net}.1", interface, METRIC[interface], table)
-        self.netlink.default_route(f"{net}.1", interface, METRIC[interface])
+        self.netlink.default_route(f"{net}.1", interface, METRIC[interface], CONGESTION, table)
+        self.netlink.default_route(f"{net}.1", interface, METRIC[interface], CONGESTION)
 
     def detach(self, address):
         self.netlink.delete_address(address, self.addresses.pop(address))
