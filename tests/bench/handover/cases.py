@@ -44,7 +44,8 @@ def selection():
     yield from cases(scenarios.ALL, (50,), (0,), (1,), EVERY_PEER)
     yield from cases(some, (0, 200, 600), (0,), (1,), ("holdfast", "mosh", "mptcp"))
     yield from cases(some, (50,), (2,), (1,), ("holdfast", "mosh", "mptcp"))
-    yield from cases(some, (50,), (0,), (1000,), ("holdfast", "mptcp"))
+    yield from cases(some, (50,), (0,), (1000,), ("holdfast",))
+    yield from cases(some[:3], (50,), (0,), (1000,), ("mptcp",))  # a thousand of it with two paths each did not come up in 40 s
 
 
 def everything():

@@ -30,8 +30,8 @@ class Desk:
         self.arrivals.forget()
         return {}
 
-    def since(self, usable, quiet, lost_from):
-        got = self.arrivals.since(usable, quiet, lost_from, self.sessions) | {"cut_off": self.cut_off()}
+    def since(self, usable, quiet, lost):
+        got = self.arrivals.since(usable, quiet, lost, self.sessions) | {"cut_off": self.cut_off()}
         if not self.echoes:
             del got["echo"]
         return got

@@ -68,7 +68,7 @@ class Stage:
     def _wait(self, app, moment, end):
         """Until all has come, or nothing can come any more, or it is time."""
         while True:
-            got = app.since(moment.usable, moment.quiet, moment.begin - self.net.rtt / 2)
+            got = app.since(moment.usable, moment.quiet, moment.lost)
             if None not in got.values() or got["cut_off"] and not app.again or time.monotonic() >= end:
                 return got
             time.sleep(min(ASK_EVERY, max(0.0, end - time.monotonic())))

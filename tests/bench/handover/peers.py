@@ -42,8 +42,8 @@ class App:
             raise Failure(f"the app has ended: {(self.world.folder / 'app.log').read_text().strip()}")
         return json.loads(answer)
 
-    def since(self, usable, quiet, lost_from):
-        return self.ask("since", usable, quiet, lost_from)
+    def since(self, usable, quiet, lost):
+        return self.ask("since", usable, quiet, lost)
 
     def stall(self, begin, end):
         return self.ask("stall", begin, end)

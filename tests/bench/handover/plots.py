@@ -90,7 +90,7 @@ def rtt_plot(found):
         x0 = left + number * (wide + gap)
         x = lambda rtt: round(x0 + 14 + (wide - 28) * rtts.index(rtt) / max(1, len(rtts) - 1), 1)  # noqa: E731,B023
         y = lambda ms: round(top + 18 + (high - 18) * (1 - part(ms)), 1) if ms != NEVER else top  # noqa: E731
-        parts.append(f'<text x="{x0}" y="{top - 14}" font-weight="bold">{scenarios.ALL[name].title}</text>')
+        parts.append(f'<text x="{x0}" y="{top - 14}" font-size="11" font-weight="bold">{scenarios.ALL[name].title}</text>')
         for ms, text in TICKS:
             parts.append(f'<path d="M{x0} {y(ms)}h{wide}" class="g"/>')
             if number == 0:

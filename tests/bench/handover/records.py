@@ -28,16 +28,16 @@ class Arrivals:
     def came(self, now, written, session, kind):
         self.all.append((now, written, session, kind))
 
-    def since(self, usable, quiet, lost_from, sessions):
+    def since(self, usable, quiet, lost, sessions):
         """Milliseconds from the moment the path was usable to the first record that came after `quiet`: of data, of
         an echo, and for the session that had to wait longest. Nothing (None) stands for: not yet.
 
-        What was written before `lost_from` may have come by the old path and been read late by a busy app, so it does
+        What was written before `lost` may have come by the old path and been read late by a busy app, so it does
         not count. A session whose record was written later than the path was usable waited only since then.
         """
         first, waited = {}, {}
         for now, written, session, kind in self.all[bisect.bisect_left(self.all, (quiet,)):]:
-            if written < lost_from:
+            if written < lost:
                 continue
             first.setdefault(kind, now)
             if kind == DATA:

@@ -3,6 +3,7 @@
     begin    the world was whole until here
     usable   from here on the new path can carry packets; recovery counts from here
     quiet    from here on nothing can arrive any more that was sent by the old path
+    lost     what was written before may have arrived by the old path, and may be read late by a busy app
 
 Where something happens within a command (a rule is loaded into a router), `usable` is before the command and `quiet`
 behind it: an error of some milliseconds to the disadvantage of everybody.
@@ -19,6 +20,7 @@ class Moment:
     begin: float
     usable: float
     quiet: float
+    lost: float
 
 
 class Scenario:
@@ -45,9 +47,10 @@ class Address(Scenario):
     def happen(self, peer):
         begin = time.monotonic()
         self.net.detach("10.1.0.10")
+        lost = time.monotonic() - self.net.rtt / 2
         self.stage.pass_time(self.away)
         usable = self.net.attach(self.new)
-        return Moment(begin, usable, usable)
+        return Moment(begin, usable, usable, lost)
 
 
 class Gap(Address):
@@ -71,7 +74,7 @@ class Overlap(Scenario):
         self.stage.pass_time(self.both)
         self.net.detach("10.1.0.10")
         gone = time.monotonic()
-        return Moment(begin, gone, gone + self.net.rtt / 2 + SLACK)
+        return Moment(begin, gone, gone + self.net.rtt / 2 + SLACK, gone)
 
 
 class Hole(Scenario):
@@ -83,7 +86,7 @@ class Hole(Scenario):
         self.net.hole(0, True)
         self.stage.pass_time(self.seconds)
         usable = self.net.hole(0, False)
-        return Moment(begin, usable, usable)
+        return Moment(begin, usable, usable, begin)
 
 
 class Hole1(Hole):
@@ -110,7 +113,8 @@ class Nat(Scenario):
         begin = time.monotonic()
         self.net.masquerade("30000-39999")
         self.net.forget_flows()
-        return Moment(begin, begin, time.monotonic())
+        quiet = time.monotonic()
+        return Moment(begin, begin, quiet, quiet - self.net.rtt / 2)
 
 
 class Reset(Scenario):
@@ -120,7 +124,8 @@ class Reset(Scenario):
     def happen(self, peer):
         begin = time.monotonic()
         self.net.reset_flows()
-        return Moment(begin, begin, time.monotonic())
+        quiet = time.monotonic()
+        return Moment(begin, begin, quiet, quiet - self.net.rtt / 2)
 
 
 class Sleep(Scenario):
@@ -138,7 +143,7 @@ class Sleep(Scenario):
         peer.pause(False)
         self.net.hole(0, False)
         usable = self.net.plug_in("10.1.0.10")
-        return Moment(begin, usable, usable)
+        return Moment(begin, usable, usable, begin)
 
 
 class Silent(Scenario):
@@ -151,8 +156,8 @@ class Silent(Scenario):
 
     def happen(self, peer):
         begin = time.monotonic()
-        self.net.hole(1, True)
-        return Moment(begin, begin, time.monotonic() + self.net.rtt / 2 + SLACK)
+        dead = self.net.hole(1, True)
+        return Moment(begin, begin, dead + self.net.rtt / 2 + SLACK, dead)
 
 
 ALL = {scenario.name: scenario

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""terminal.py typing|watching PROGRAM...: a person at a terminal who notices when the counters of screen.py change.
+"""terminal.py typing|watching PROGRAM...: a person at a terminal who notices when the times that screen.py shows change.
 
 Types a key every 20 ms, or nothing. Is asked as app.py is (desk.py).
 """
@@ -17,7 +17,7 @@ import time
 
 from desk import Desk
 from records import DATA, ECHO, Arrivals
-from screen import DATA_ROW, ECHO_ROW
+from screen import DATA_ROW, DIGITS, ECHO_ROW
 
 KEY_PERIOD = 0.020
 
@@ -66,7 +66,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "setsid", "-c", *command], stdin=slave, stdout=slave, stderr=slave)
         os.close(slave)
-        self.screen, self.counters = Screen(), {DATA: 0, ECHO: 0}
+        self.screen, self.latest = Screen(), {DATA: 0, ECHO: 0}
 
     def readable(self):
         try:
@@ -78,10 +78,10 @@ class Terminal:
         now = time.monotonic()
         self.screen.shows(got)
         for kind, row in ((DATA, DATA_ROW), (ECHO, ECHO_ROW)):
-            shown = self.screen.rows.get(row, b"")[:8]
-            if shown.isdigit() and int(shown) > self.counters[kind]:  # a screen that is drawn again shows nothing new
-                self.counters[kind] = int(shown)
-                self.arrivals.came(now, now, 0, kind)  # it does not say when it was written
+            shown = self.screen.rows.get(row, b"")[:DIGITS]
+            if shown.isdigit() and int(shown) > self.latest[kind]:  # a screen that is drawn again shows nothing new
+                self.latest[kind] = int(shown)
+                self.arrivals.came(now, int(shown) / 1000, 0, kind)
 
     def run(self):
         selector = selectors.DefaultSelector()
