@@ -24,6 +24,8 @@ READY = 40  # seconds until a peer must have a working session, at most
 class App:
     """The program that notices (app.py or terminal.py), and its desk."""
 
+    name, quiet = "app", True  # its few words are in our failures already
+
     def __init__(self, world, space, script, *arguments, env=None):
         self.world, self.again = world, "again" in arguments
         self.trouble = open(world.folder / "app.log", "wb")
@@ -58,9 +60,9 @@ class App:
 
 
 class Peer:
-    """`title` and `note` are for the table; `limits` says why it is not measured with something."""
+    """`title` stands above its column."""
 
-    name = title = note = ""
+    name = title = ""
     many = True  # can carry a thousand sessions here
 
     def __init__(self, stage):
@@ -89,7 +91,7 @@ class Peer:
 
 
 class Holdfast(Peer):
-    name, title, note = "holdfast", "Holdfast", "`cproxy` and `sproxy` with default options: TLS, 100 ms heartbeats"
+    name, title = "holdfast", "Holdfast"
 
     def start(self, sessions):
         self.target()
@@ -99,7 +101,7 @@ class Holdfast(Peer):
 
 
 class Direct(Peer):
-    name, title, note = "direct", "direct TCP", "the app's own connection"
+    name, title = "direct", "direct TCP"
 
     def start(self, sessions):
         self.target(SERVER)
@@ -107,9 +109,10 @@ class Direct(Peer):
 
 
 class Mptcp(Peer):
+    """The kernel's path manager is told each new address as soon as it is there, and that the old one is gone when the new
+    path has had time to join: told before, it could tell the far side by the dead path only, and nothing came back."""
+
     name, title = "mptcp", "MPTCP"
-    note = ("the app's own connection with IPPROTO_MPTCP. The kernel's path manager is told each new address as soon as it is there, and that the "
-            "old one is gone when the new path has had time to join: told before, it could tell the far side by the dead path only, and nothing came back")
 
     def start(self, sessions):
         self.gone = []
@@ -147,7 +150,6 @@ class Mptcp(Peer):
 class Ssh(Peer):
     name, title = "ssh", "ssh -L"
     alive = ("ServerAliveInterval=15", "ServerAliveCountMax=3")
-    note = "OpenSSH with `-L` and " + " ".join(f"`{option}`" for option in alive) + "; the app's connection is the session"
     again = ()
 
     def start(self, sessions):
@@ -182,10 +184,10 @@ class Ssh(Peer):
 
 
 class Autossh(Ssh):
+    """As fast as ssh can be told to notice. The session is lost with ssh; the app connects again, for another one."""
+
     name, title = "autossh", "autossh"
     alive = ("ServerAliveInterval=1", "ServerAliveCountMax=3")
-    note = ("`autossh -M 0` with " + " ".join(f"`{option}`" for option in alive) + ", the fastest that ssh can be told. The session is "
-            "lost with ssh; measured is **a new session** of an app that connects again every 10 ms")
     again = ("again",)
 
     def command(self, words):
@@ -202,8 +204,6 @@ class Autossh(Ssh):
 
 class Mosh(Peer):
     name, title, many, manner = "mosh", "mosh", False, "typing"
-    note = ("the screen of `mosh-client`, without prediction: a program on the far side shows a counter, and keystrokes "
-            "change another one. mosh draws at most 50 times a second")
 
     def start(self, sessions):
         assert sessions == 1, "mosh carries one terminal"
@@ -222,7 +222,6 @@ class Mosh(Peer):
 
 class WatchedMosh(Mosh):
     name, title, manner = "mosh-watched", "mosh, watched", "watching"
-    note = "the same while nobody types"
 
 
 ALL = {peer.name: peer for peer in (Holdfast, Direct, Ssh, Autossh, Mosh, WatchedMosh, Mptcp)}

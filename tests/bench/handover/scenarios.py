@@ -1,4 +1,4 @@
-"""What happens to the network, one class each, and when the new path can carry packets.
+"""What happens to the network (docs/handover.md tells it in words), one class each, and when the new path can carry packets.
 
     begin    the world was whole until here
     usable   from here on the new path can carry packets; recovery counts from here
@@ -26,7 +26,7 @@ class Moment:
 class Scenario:
     """`stalls`: the old path lives until the new one is there, so that the longest stall is measured, not a recovery."""
 
-    name = title = what = ""
+    name = title = ""
     stalls = False
 
     def __init__(self, stage):
@@ -41,7 +41,6 @@ class Scenario:
 
 class Address(Scenario):
     name, title = "address", "address replaced"
-    what = "`10.1.0.10` is deleted and `10.1.0.11` added, back to back"
     away, new = 0.0, "10.1.0.11"
 
     def happen(self, peer):
@@ -55,17 +54,14 @@ class Address(Scenario):
 
 class Gap(Address):
     name, title, away = "gap", "address replaced, 1 s without", 1.0
-    what = "the same, with a second between them"
 
 
 class Subnet(Address):
     name, title, new = "subnet", "another subnet", "10.3.0.10"
-    what = "`10.1.0.10` is deleted and `10.3.0.10` added with another router, back to back"
 
 
 class Overlap(Scenario):
     name, title, stalls = "overlap", "another network, both up for 2 s", True
-    what = "a better network (`eth1`) comes up beside the old one, which goes two seconds later"
     both = 2.0
 
     def happen(self, peer):
@@ -79,7 +75,6 @@ class Overlap(Scenario):
 
 class Hole(Scenario):
     seconds = 0.0
-    what = "everything is swallowed silently, then nothing any more"
 
     def happen(self, peer):
         begin = time.monotonic()
@@ -103,7 +98,6 @@ class Hole30(Hole):
 
 class Nat(Scenario):
     name, title = "nat", "NAT rebinding"
-    what = "the NAT forgets its flows and gives other ports from then on"
 
     def prepare(self):
         super().prepare()
@@ -119,7 +113,6 @@ class Nat(Scenario):
 
 class Reset(Scenario):
     name, title = "reset", "reset by a middlebox"
-    what = "a router answers every flow that it knows with a TCP reset, both ways; new flows may pass"
 
     def happen(self, peer):
         begin = time.monotonic()
@@ -130,8 +123,6 @@ class Reset(Scenario):
 
 class Sleep(Scenario):
     name, title, seconds = "sleep", "sleep of 5 s", 5.0
-    what = ("the interface goes down and the programs of the near side are stopped (SIGSTOP; the app is not); then they go on, and the interface "
-            "comes up with the same address. Not a real suspend: the clocks go on")
 
     def happen(self, peer):
         begin = time.monotonic()
@@ -148,7 +139,6 @@ class Sleep(Scenario):
 
 class Silent(Scenario):
     name, title = "silent", "silent death, another path up"
-    what = "two networks are up, and the better one turns into a black hole for good; recovery counts from its death"
 
     def prepare(self):
         self.net.up("10.1.0.10")
