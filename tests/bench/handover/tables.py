@@ -44,12 +44,13 @@ def one(found, place, usual, with_aim):
 def whole(kept, found):
     """All tables, and what they depend on."""
     usual = max(len(rounds) for rounds in found.values())
-    limit = max(entry["limit"] for entry in kept["cases"].values())
+    entries = [kept["cases"][case.key()] for case in found]
+    limit = max(entry["limit"] for entry in entries)
     answers = outcomes(found)
     places = sorted({(case.rtt, case.loss, case.sessions) for case in found}, key=lambda place: (place[2], place[1], place[0] != 50, place[0]))
     parts = [f"Milliseconds: median [smallest, largest] of {usual} rounds where nothing else is said; *never*: not within {limit:g} s, "
              "or the session had ended (tried once).", ""]
-    parts += [f"Measured {line}  " for line in kept["machine"]]
+    parts += [f"Measured {line}  " for line in sorted({entry["machine"] for entry in entries})]
     for place in places:
         parts += ["", f"### {conditions(*place)[0].upper()}{conditions(*place)[1:]}", "", one(answers, place, usual, True)]
         if place == (50, 0, 1):
