@@ -10,7 +10,7 @@ COLOURS = {"holdfast": "#c8553d", "direct": "#777777", "ssh": "#b08d2f", "autoss
            "mptcp": "#4d7c3a"}
 MOST = 60_000  # ms, the end of the axis
 TICKS = ((1, "1 ms"), (10, "10"), (100, "100"), (1000, "1 s"), (10_000, "10 s"), (60_000, "60 s"))
-STYLE = ("<style>.g{stroke:#e2e2e2}.n{fill:#555}.h{fill:#999;font-size:11px}.v{font-weight:bold;fill:#c8553d}"
+STYLE = ("<style>.g{stroke:#e2e2e2}.n{fill:#555}.h{fill:#999;font-size:11px}.v{font-weight:bold;fill:#c8553d;stroke:#fff;stroke-width:4px;paint-order:stroke}"
          "polyline{fill:none;stroke-width:2}</style>")
 
 
