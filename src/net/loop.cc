@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
+#include <utility>
 
 namespace holdfast {
 
@@ -120,7 +121,8 @@ void Loop::settle()
 void Loop::wait( Time deadline )
 {
   settle();
-  now_ = read_clock();
+  const Time began = std::exchange( now_, read_clock() );
+  busy_ = now_ - began;
   std::array<epoll_event, events_per_turn> events;
   const int count
     = ::epoll_wait( epoll_.get(), events.data(), events_per_turn, milliseconds_until( deadline, now_ ) );

@@ -67,9 +67,16 @@ public:
   [[nodiscard]] Duration late() const { return late_; }
   // How long of that the machine was suspended. Meanwhile the network went on, and may be another one now.
   [[nodiscard]] Duration slept() const { return slept_; }
+  // How long the turn before the last wait took, from the end of one wait to the beginning of the next: for so long
+  // nobody was heard. Longer than the processor had us, when others had it, too.
+  [[nodiscard]] Duration busy() const { return busy_; }
+
+  // For a loop that is waited for in another one: its descriptor is readable whenever wait() would find something
+  // to tell (epoll(7)), once it was told what everybody waits for, which wait() does first.
+  [[nodiscard]] int descriptor() const { return epoll_.get(); }
+  void settle();
 
 private:
-  void settle();
   void settle( Watcher& watcher );
 
   Fd epoll_;
@@ -77,6 +84,7 @@ private:
   Duration late_ {};
   SleepGauge gauge_;
   Duration slept_ {};
+  Duration busy_ {};
   std::vector<Watcher*> touched_ {};
   std::vector<Watcher*> pending_ {}; // the watchers of the events under way; cleared by position when they leave
 };

@@ -298,6 +298,7 @@ void Sproxy::turn()
 {
   const Time now = loop_.now();
   look_at_network( now );
+  busy_turns_.look( loop_, log_ );
   reception_.turn( now );
   tick_dials( now );
   look_after_clients();
@@ -320,7 +321,8 @@ Time Sproxy::deadline() const
 
 void Sproxy::stop()
 {
-  log_.info( "stopping" );
+  log_.info( "stopping; the longest turn of the loop took {:.1f} ms",
+             std::chrono::duration<double, std::milli>( busy_turns_.longest() ).count() );
   reception_.close();
   for ( auto& [id, client] : clients_ ) {
     client->dismiss( ResetReason::stopped );

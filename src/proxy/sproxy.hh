@@ -2,6 +2,7 @@
 
 #include "core/admission.hh"
 #include "net/network_news.hh"
+#include "proxy/busy_turns.hh"
 #include "proxy/client.hh"
 #include "proxy/config.hh"
 #include "proxy/log.hh"
@@ -71,6 +72,7 @@ private:
   std::map<const Session*, std::unique_ptr<TargetDial>> dials_ {};
   Reception reception_;
   NetworkNews news_;
+  BusyTurns busy_turns_ {};
   Time stop_by_ = never;
 };
 
