@@ -13,7 +13,7 @@ PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test sim bench bench-handover bench-false-alarms report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak
+.PHONY: help release demo test sim bench bench-handover bench-false-alarms bench-herd report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -63,6 +63,10 @@ bench-false-alarms: release ## reconnects that a bad link caused and nobody need
 	@scripts/deps.sh bench-handover
 	@cmake --preset release -DHOLDFAST_TESTS=ON >/dev/null && cmake --build build/release -j $(JOBS) --target wan | tail -n 1
 	@tests/bench/handover/false_alarms --minutes $(or $(MINUTES),2) --only "$(ONLY)"
+
+bench-herd: release ## a thousand clients come back after an outage: how fast, and who waits meanwhile
+	@scripts/deps.sh bench
+	@$(if $(filter 0,$(shell id -u)),,sudo )tests/bench/herd
 
 report: docs/report.pdf ## docs/report.pdf from docs/report.md
 
