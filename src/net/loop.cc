@@ -15,6 +15,9 @@ namespace {
 
 constexpr int events_per_turn = 256; // enough to be fair, few enough that timers are looked at often
 
+// The second half of a handshake is an event, too, and takes half a millisecond: 256 of them would be 130 ms.
+constexpr Duration telling_max = std::chrono::milliseconds { 5 };
+
 int milliseconds_until( Time deadline, Time now )
 {
   if ( deadline <= now ) {
@@ -67,7 +70,11 @@ void Loop::unwatch( Watcher& watcher )
   if ( watcher.touched_ ) {
     std::erase( touched_, &watcher );
   }
-  std::replace( pending_.begin(), pending_.end(), &watcher, static_cast<Watcher*>( nullptr ) );
+  for ( Event& event : pending_ ) {
+    if ( event.watcher == &watcher ) {
+      event.watcher = nullptr;
+    }
+  }
   watcher.loop_ = nullptr;
   watcher.fd_ = -1;
   watcher.touched_ = false;
@@ -118,11 +125,27 @@ void Loop::settle()
   touched_.clear();
 }
 
+Duration Loop::elapsed() const
+{
+  return read_clock() - now_;
+}
+
 void Loop::wait( Time deadline )
 {
   settle();
   const Time began = std::exchange( now_, read_clock() );
   busy_ = now_ - began;
+  slept_ = {};
+  if ( told_ == pending_.size() ) {
+    collect( deadline );
+  }
+  late_ = deadline < now_ ? now_ - deadline : Duration {};
+  late_in_all_ += late_;
+  tell();
+}
+
+void Loop::collect( Time deadline )
+{
   std::array<epoll_event, events_per_turn> events;
   const int count
     = ::epoll_wait( epoll_.get(), events.data(), events_per_turn, milliseconds_until( deadline, now_ ) );
@@ -131,22 +154,28 @@ void Loop::wait( Time deadline )
   }
   now_ = read_clock();
   slept_ = gauge_.slept( now_, read_monotonic_clock() );
-  late_ = deadline < now_ ? now_ - deadline : Duration {};
-
-  // A watcher may destroy another one whose event is still to come: those are found here, by position, as gone.
   pending_.clear();
+  told_ = 0;
   for ( int i = 0; i < count; ++i ) {
-    pending_.push_back( static_cast<Watcher*>( events[static_cast<std::size_t>( i )].data.ptr ) );
+    const epoll_event& event = events[static_cast<std::size_t>( i )];
+    pending_.push_back( { static_cast<Watcher*>( event.data.ptr ), event.events } );
   }
-  for ( std::size_t i = 0; i < pending_.size(); ++i ) {
-    Watcher* const watcher = pending_[i];
+}
+
+// A watcher may destroy another one whose event is still to come: those are found here as gone.
+void Loop::tell()
+{
+  while ( told_ < pending_.size() ) {
+    const auto [watcher, events] = pending_[told_++];
     if ( watcher == nullptr ) {
       continue;
     }
     touch( *watcher );
-    watcher->ready( events[i].events );
+    watcher->ready( events );
+    if ( elapsed() >= telling_max ) {
+      return;
+    }
   }
-  pending_.clear();
 }
 
 } // namespace holdfast

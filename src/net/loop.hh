@@ -58,7 +58,8 @@ public:
   void mute( Watcher& watcher );
 
   // Waits for events until `deadline` at most (rounded up to a millisecond, so that a deadline is never early),
-  // tells the watchers, and comes back.
+  // tells the watchers, and comes back. Telling has a turn's share of time (5 ms); those whom it does not suffice
+  // for are first in the next turn, which does not wait.
   void wait( Time deadline );
 
   [[nodiscard]] Time now() const { return now_; }
@@ -67,6 +68,9 @@ public:
   [[nodiscard]] Duration late() const { return late_; }
   // How long of that the machine was suspended. Meanwhile the network went on, and may be another one now.
   [[nodiscard]] Duration slept() const { return slept_; }
+  [[nodiscard]] Duration late_in_all() const { return late_in_all_; } // of all waits
+  // How long this turn has lasted. Reads the clock: for whoever ends his part of a turn when it gets long.
+  [[nodiscard]] Duration elapsed() const;
   // How long the turn before the last wait took, from the end of one wait to the beginning of the next: for so long
   // nobody was heard. Longer than the processor had us, when others had it, too.
   [[nodiscard]] Duration busy() const { return busy_; }
@@ -78,15 +82,24 @@ public:
 
 private:
   void settle( Watcher& watcher );
+  void collect( Time deadline );
+  void tell();
 
   Fd epoll_;
   Time now_;
   Duration late_ {};
   SleepGauge gauge_;
   Duration slept_ {};
+  Duration late_in_all_ {};
   Duration busy_ {};
   std::vector<Watcher*> touched_ {};
-  std::vector<Watcher*> pending_ {}; // the watchers of the events under way; cleared by position when they leave
+  struct Event
+  {
+    Watcher* watcher; // nullptr: it has left
+    std::uint32_t events;
+  };
+  std::vector<Event> pending_ {}; // reported by epoll; those before told_ are told
+  std::size_t told_ = 0;
 };
 
 } // namespace holdfast

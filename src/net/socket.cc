@@ -10,6 +10,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -283,6 +284,12 @@ Connecting connect_to( const Address& address, int spare, unsigned interface )
     return { .error = errno };
   }
   return { .fd = std::move( fd ) };
+}
+
+bool has_left( int fd )
+{
+  pollfd one { .fd = fd, .events = POLLRDHUP, .revents = 0 };
+  return ::poll( &one, 1, 0 ) == 1;
 }
 
 int pending_error( int fd )

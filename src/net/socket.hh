@@ -105,6 +105,9 @@ struct Connecting
 // steps of the kernel's clock, 1 to 10 ms. A day if the kernel does not say.
 [[nodiscard]] std::chrono::milliseconds since_last_acknowledgement( int fd );
 
+// Whether the peer of a connection has ended its stream or reset it, whatever is still to be read.
+[[nodiscard]] bool has_left( int fd );
+
 // For the sockets of app and target: no delay for small writes (TCP_NODELAY), urgent bytes stay in the stream
 // (SO_OOBINLINE: telnet sends them; without it recv would skip the byte), dead remote peers are noticed
 // (SO_KEEPALIVE).

@@ -26,6 +26,7 @@ std::string short_name( const Id& id )
 } // namespace
 
 Client::Client( Loop& loop,
+                Agenda& agenda,
                 FrameBatch& batch,
                 TunnelRecord& record,
                 Memory memory,
@@ -33,7 +34,8 @@ Client::Client( Loop& loop,
                 Log& log,
                 const Address& from,
                 Events events )
-  : loop_( loop )
+  : Agenda::Item( agenda )
+  , loop_( loop )
   , config_( config )
   , log_( log )
   , record_( record )
@@ -50,9 +52,11 @@ Client::Client( Loop& loop,
                 arrived( *this, session );
               },
             .session_left
-            = [left = std::move( events.session_left )]( TunnelEnd&, Session& session ) { left( session ); } } )
+            = [left = std::move( events.session_left )]( TunnelEnd&, Session& session ) { left( session ); },
+            .stirred = [this] { touch(); } } )
   , made_( loop.now() )
   , home_( from )
+  , excused_( loop.late_in_all() )
 {}
 
 // -- its link -----------------------------------------------------------------------------------------------------
@@ -70,7 +74,9 @@ void Client::take( std::unique_ptr<LinkLeg> link, const Hello& hello )
   link->pulse().peer_beats_every( hello.beat );
   link->set_owner( *this );
   link->let_return();
+  excused_ = loop_.late_in_all();
   end_.attach( std::move( link ), hello.window );
+  touch();
 }
 
 void Client::frame_arrived( LinkLeg& link, const Frame& frame )
@@ -89,7 +95,8 @@ void Client::look_after_link( Time now )
   if ( link == nullptr ) {
     return;
   }
-  link->pulse().excuse( loop_.late(), now );
+  const Duration late = loop_.late_in_all(); // we were not there in every turn
+  link->pulse().excuse( late - std::exchange( excused_, late ), now );
   if ( not link->ended() and link->pulse().hopeless( now ) ) {
     link->drop( "silent for too long" );
   }
@@ -131,6 +138,7 @@ void Client::end_at_once( ResetReason reason )
 {
   end_.reset_all( reason );
   over_ = true;
+  touch();
 }
 
 void Client::dismiss( ResetReason reason )
@@ -138,6 +146,7 @@ void Client::dismiss( ResetReason reason )
   if ( not leaves() ) {
     end_.say_goodbye( reason );
     leaves_by_ = loop_.now() + farewell_patience;
+    touch();
   }
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/admission.hh"
+#include "proxy/agenda.hh"
 #include "proxy/config.hh"
 #include "proxy/link_leg.hh"
 #include "proxy/log.hh"
@@ -14,7 +15,12 @@ namespace holdfast {
 
 // One client's tunnel at sproxy, with or without a link: how long it is kept, where it may be used from, how it
 // ends. Whether a link may have it was decided before (Admission).
-class Client : public LinkOwner
+//
+// On the agenda it gives itself a place for this turn whenever something happens to it; after a turn(), its
+// deadline says when the next one is due at the latest.
+class Client
+  : public LinkOwner
+  , public Agenda::Item
 {
 public:
   struct Events
@@ -25,6 +31,7 @@ public:
 
   // `from`: where it was when the tunnel was made. All that is passed by reference must outlive it.
   Client( Loop& loop,
+          Agenda& agenda,
           FrameBatch& batch,
           TunnelRecord& record,
           Memory memory,
@@ -62,6 +69,7 @@ public:
   [[nodiscard]] Time deadline() const;
 
   void frame_arrived( LinkLeg& link, const Frame& frame ) override;
+  void stirred() override { touch(); }
 
 private:
   void look_after_link( Time now );
@@ -79,6 +87,7 @@ private:
   std::string last_address_ {}; // of the client, to see it move
   Time leaves_by_ = never;      // it was told goodbye, and is over when it has heard that, or then
   bool over_ = false;
+  Duration excused_; // of the loop's lateness, in all
 };
 
 } // namespace holdfast

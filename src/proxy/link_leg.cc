@@ -66,6 +66,7 @@ void LinkLeg::let_in()
   } else {
     open_wire();
   }
+  held_ = not ended_ and not wire_->is_open();
 }
 
 void LinkLeg::linger()
@@ -102,7 +103,7 @@ std::uint32_t LinkLeg::interest() const
     return EPOLLOUT;
   }
   if ( held_ ) {
-    return knocks_ ? 0U : std::uint32_t { EPOLLIN };
+    return knocks_ ? 0U : std::uint32_t { wire_->opens_when_writable() ? EPOLLOUT : EPOLLIN };
   }
   if ( not wire_->is_open() ) {
     return wire_->opens_when_writable() ? EPOLLOUT : EPOLLIN;
@@ -112,6 +113,7 @@ std::uint32_t LinkLeg::interest() const
 
 void LinkLeg::ready( std::uint32_t events )
 {
+  owner_->stirred();
   if ( lingers_ ) {
     read_on();
     return;

@@ -18,7 +18,7 @@ namespace holdfast {
 class LinkLeg;
 
 // Who is told what arrives on a link. What else happens to it (connected, ended, writable) its owner sees when it
-// looks after its links, which it does every turn.
+// looks after its links, which it does in every turn in which something stirred.
 class LinkOwner
 {
 public:
@@ -29,6 +29,8 @@ public:
 
   // A whole frame other than a heartbeat. May drop() the link, must not destroy it.
   virtual void frame_arrived( LinkLeg& link, const Frame& frame ) = 0;
+  // Something happened to one of his links. For those who have many, and do not look after all of them every turn.
+  virtual void stirred() {}
 };
 
 // One link: its wire connects and opens, then it reads frames, writes frames, beats. Reads as soon as the loop
@@ -52,10 +54,13 @@ public:
 
   void set_owner( LinkOwner& owner ) { owner_ = &owner; }
 
-  // Does nothing with what arrives but to know of it, until let_in().
+  // Does nothing with what arrives but to know of it, until let_in(). That goes one step: while the wire is not
+  // open, the next step of the handshake, which costs as much again, waits to be let in, too.
   void hold() { held_ = true; }
   [[nodiscard]] bool knocks() const { return knocks_; }
   void let_in();
+  // The other side has closed the connection, whatever it said before.
+  [[nodiscard]] bool left() { return has_left( wire_->socket().get() ); }
 
   // Before it is connected: our first words are to go with the first flight, if the other end allows that.
   void hurry() { wire_->hurry(); }

@@ -16,8 +16,8 @@ constexpr std::size_t slices_per_write = 16; // 256 KiB
 
 } // namespace
 
-LocalLeg::LocalLeg( Loop& loop, Tunnel& tunnel, Session& session, Fd socket )
-  : loop_( loop ), tunnel_( tunnel ), session_( session ), socket_( std::move( socket ) )
+LocalLeg::LocalLeg( Loop& loop, Tunnel& tunnel, Session& session, const std::function<void()>& stirred, Fd socket )
+  : loop_( loop ), tunnel_( tunnel ), session_( session ), stirred_( stirred ), socket_( std::move( socket ) )
 {
   prepare_leg( socket_.get() );
   session_.record().fd = socket_.get();
@@ -47,6 +47,9 @@ void LocalLeg::ready( std::uint32_t events )
   writable_ = writable_ or ( events & EPOLLOUT ) != 0;
   hung_up_ = hung_up_ or ( events & ( EPOLLERR | EPOLLHUP ) ) != 0;
   tunnel_.touch( session_ );
+  if ( stirred_ ) {
+    stirred_();
+  }
 }
 
 bool LocalLeg::serve( Time now )

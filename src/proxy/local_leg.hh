@@ -5,6 +5,7 @@
 #include "net/loop.hh"
 #include "net/socket.hh"
 
+#include <functional>
 #include <optional>
 
 namespace holdfast {
@@ -18,8 +19,9 @@ namespace holdfast {
 class LocalLeg : public Watcher
 {
 public:
-  // `socket` is connected. The tunnel and its session must outlive the leg.
-  LocalLeg( Loop& loop, Tunnel& tunnel, Session& session, Fd socket );
+  // `socket` is connected. Each time the loop reports something, `stirred` is called, if it is anything. The
+  // tunnel, its session and `stirred` must outlive the leg.
+  LocalLeg( Loop& loop, Tunnel& tunnel, Session& session, const std::function<void()>& stirred, Fd socket );
   ~LocalLeg() override;
 
   // Moves what can be moved now. Returns false when the leg has done its work and can go: both streams have ended
@@ -46,6 +48,7 @@ private:
   Loop& loop_;
   Tunnel& tunnel_;
   Session& session_;
+  const std::function<void()>& stirred_;
   Fd socket_;
   bool readable_ = false; // the loop said so
   bool writable_ = true;  // until the socket refuses

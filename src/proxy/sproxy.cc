@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t scratch_size = 262144; // bytes read from a link at once; shared, so it stays in the cache
 constexpr Duration target_patience = 10s;    // for a target to accept; about three SYNs (tcp(7), tcp_syn_retries)
+constexpr Duration turn_max = 15ms;          // after so long, clients wait for the next turn
 constexpr Duration farewell_patience = 1s;   // for the last words when we are stopped
 constexpr Duration retry_after = 5s;         // told to clients beyond tunnels_max
 
@@ -127,6 +128,7 @@ void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission:
   if ( not client ) {
     client = std::make_unique<Client>(
       loop_,
+      agenda_,
       batch_,
       *decision.record,
       memory_for( decision.record->identity ),
@@ -166,30 +168,40 @@ void Sproxy::revoke( std::span<const Digest> identities )
   }
 }
 
-void Sproxy::look_after_clients()
+void Sproxy::look_after_clients( Time now )
 {
-  for ( auto& [id, client] : clients_ ) {
-    client->turn();
-    if ( client->leaves() ) {
-      admission_.forget( id );
+  agenda_.begin( now );
+  while ( Agenda::Item* const item = agenda_.next() ) {
+    look_after( static_cast<Client&>( *item ) ); // nobody else is on this agenda
+    if ( loop_.elapsed() >= turn_max ) {
+      return;
     }
-  }
-  for ( auto at = clients_.begin(); at != clients_.end(); ) {
-    at = at->second->over() ? remove( at ) : std::next( at );
   }
 }
 
-Sproxy::Clients::iterator Sproxy::remove( Clients::iterator client )
+void Sproxy::look_after( Client& client )
 {
-  TunnelRecord& record = client->second->record();
+  client.turn();
+  if ( client.leaves() ) {
+    admission_.forget( client.record().id );
+  }
+  if ( client.over() ) {
+    remove( client );
+  } else {
+    agenda_.put_off( client, client.deadline() );
+  }
+}
+
+void Sproxy::remove( Client& client )
+{
+  TunnelRecord& record = client.record();
   const Digest identity = record.identity;
-  const auto next = clients_.erase( client ); // its sessions go first: their records name the tunnel's
+  clients_.erase( record.id ); // its sessions go first: their records name the tunnel's
   arena_.tunnels().give( &record );
   const auto has_it = [&]( const auto& entry ) { return entry.second->record().identity == identity; };
   if ( std::ranges::none_of( clients_, has_it ) ) {
     quotas_.erase( identity );
   }
-  return next;
 }
 
 // -- sessions -----------------------------------------------------------------------------------------------------
@@ -287,6 +299,7 @@ void Sproxy::look_at_network( Time now )
       }
       if ( not known->second ) {
         link->drop( fmt::format( "our address {} is gone", link->local().text() ) );
+        client->touch();
       }
     }
   }
@@ -301,18 +314,16 @@ void Sproxy::turn()
   busy_turns_.look( loop_, log_ );
   reception_.turn( now );
   tick_dials( now );
-  look_after_clients();
+  look_after_clients( now );
   arena_.cool();
 }
 
 Time Sproxy::deadline() const
 {
-  Time deadline = std::min( { reception_.deadline(), news_.deadline(), stop_by_ } );
+  Time deadline
+    = std::min( { reception_.deadline(), news_.deadline(), stop_by_, agenda_.deadline( loop_.now() ) } );
   for ( const auto& [session, dial] : dials_ ) {
     deadline = std::min( deadline, dial->deadline() );
-  }
-  for ( const auto& [id, client] : clients_ ) {
-    deadline = std::min( deadline, client->deadline() );
   }
   return deadline;
 }

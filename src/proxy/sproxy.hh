@@ -2,6 +2,7 @@
 
 #include "core/admission.hh"
 #include "net/network_news.hh"
+#include "proxy/agenda.hh"
 #include "proxy/busy_turns.hh"
 #include "proxy/client.hh"
 #include "proxy/config.hh"
@@ -52,8 +53,9 @@ private:
   void welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision );
   // Something about the network of this machine changed: a link whose address here is gone is worth nothing.
   void look_at_network( Time now );
-  void look_after_clients();
-  Clients::iterator remove( Clients::iterator client );
+  void look_after_clients( Time now );
+  void look_after( Client& client );
+  void remove( Client& client );
   void session_arrived( Client& client, Session& session );
   [[nodiscard]] bool has_too_many_sessions( const Digest& identity ) const;
   void target_answered( TunnelEnd& end, Session& session, TargetDial::Outcome outcome );
@@ -68,6 +70,7 @@ private:
   Mapping scratch_; // bytes read from a link, and decrypted
   Admission admission_;
   std::map<Digest, Quotas> quotas_ {}; // of the clients that have tunnels
+  Agenda agenda_ {};                   // of the clients
   Clients clients_ {};
   std::map<const Session*, std::unique_ptr<TargetDial>> dials_ {};
   Reception reception_;

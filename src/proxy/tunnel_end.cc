@@ -32,7 +32,7 @@ TunnelEnd::TunnelEnd( Loop& loop,
   , events_( std::move( events ) )
   , tunnel_( side, record, memory, limits )
   , side_( side )
-  , drained_( tunnel_ )
+  , drained_( *this )
   , detached_since_( loop.now() )
 {}
 
@@ -48,9 +48,10 @@ TunnelEnd::~TunnelEnd()
 
 void TunnelEnd::add_leg( Session& session, Fd socket, std::string program )
 {
-  auto leg = std::make_unique<LocalLeg>( loop_, tunnel_, session, std::move( socket ) );
+  auto leg = std::make_unique<LocalLeg>( loop_, tunnel_, session, events_.stirred, std::move( socket ) );
   legs_.insert_or_assign( session.id(), Leg { std::move( leg ), std::move( program ) } );
   tunnel_.touch( session );
+  stir();
 }
 
 void TunnelEnd::reset( Session& session, ResetReason reason, const std::string& detail )
@@ -65,6 +66,14 @@ void TunnelEnd::reset( Session& session, ResetReason reason, const std::string& 
   }
   release( session );
   tunnel_.touch( session );
+  stir();
+}
+
+void TunnelEnd::stir()
+{
+  if ( events_.stirred ) {
+    events_.stirred();
+  }
 }
 
 void TunnelEnd::reset_all( ResetReason reason )
@@ -202,7 +211,7 @@ void TunnelEnd::drain( std::unique_ptr<LinkLeg> link )
 
 void TunnelEnd::Drained::frame_arrived( LinkLeg& from, const Frame& frame )
 {
-  if ( const auto fault = tunnel.receive_late( frame ) ) {
+  if ( const auto fault = end.tunnel_.receive_late( frame ) ) {
     from.drop( std::string { describe( *fault ) } );
   }
 }

@@ -25,6 +25,8 @@ public:
     std::function<void( TunnelEnd&, Session& )> session_arrived {};
     // The session is about to be forgotten; whoever keeps something about it forgets it too.
     std::function<void( TunnelEnd&, Session& )> session_left {};
+    // Something happened that asks for a turn(): for those who do not give one to every tunnel every time.
+    std::function<void()> stirred {};
   };
 
   TunnelEnd( Loop& loop,
@@ -82,6 +84,7 @@ private:
 
   void serve( Session& session, Time now );
   void release( Session& session );
+  void stir();
   void take_leave();
   void drain( std::unique_ptr<LinkLeg> link );
   void look_after_drained( Time now );
@@ -90,9 +93,10 @@ private:
   // Hears what comes on a link that was replaced.
   struct Drained : LinkOwner
   {
-    explicit Drained( Tunnel& its ) : tunnel( its ) {}
+    explicit Drained( TunnelEnd& its ) : end( its ) {}
     void frame_arrived( LinkLeg& link, const Frame& frame ) override;
-    Tunnel& tunnel;
+    void stirred() override { end.stir(); }
+    TunnelEnd& end;
     std::unique_ptr<LinkLeg> link {};
     Time until = never;
     bool all_said = false;

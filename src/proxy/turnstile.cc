@@ -46,6 +46,11 @@ void Turnstile::left( Guest guest )
   network_of_.erase( network );
 }
 
+void Turnstile::took_nothing( Guest guest )
+{
+  networks_.at( network_of_.at( guest ) ).turns += 1;
+}
+
 std::optional<Turnstile::Guest> Turnstile::next( Time now )
 {
   last_ = now;

@@ -30,8 +30,9 @@ public:
   Turnstile( Config config, std::uint64_t seed, Time now ) : config_( config ), random_( seed ), last_( now ) {}
 
   void arrived( Guest guest, std::string network );
-  void knocked( Guest guest ); // it wants its turn
-  void left( Guest guest );    // served or not
+  void knocked( Guest guest );      // it wants its turn
+  void left( Guest guest );         // served or not
+  void took_nothing( Guest guest ); // its turn, just taken, cost us nothing: its network may take another one
 
   // Who goes now, once: it does not knock any more, but stays until it left().
   [[nodiscard]] std::optional<Guest> next( Time now );

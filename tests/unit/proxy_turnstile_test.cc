@@ -180,6 +180,24 @@ TEST_F( TurnstileTest, AThousandAddressesDoNotRunAheadOfTheOwner )
   EXPECT_TRUE( served );
 }
 
+// A client dials again while it waits, and leaves all its connections but one when that one was served: those that
+// it left would otherwise have used up the turns of the others at its address.
+TEST_F( TurnstileTest, WhoCostNothingDoesNotUseUpATurnOfHisNetwork )
+{
+  for ( int i = 0; i < 100; ++i ) {
+    const auto left_long_ago = comes( "a" );
+    ASSERT_EQ( turnstile.next( now ), left_long_ago );
+    turnstile.took_nothing( left_long_ago );
+    turnstile.left( left_long_ago );
+  }
+  for ( int i = 0; i < 3; ++i ) {
+    const auto served = comes( "a" );
+    EXPECT_EQ( turnstile.next( now ), served );
+  }
+  comes( "a" );
+  EXPECT_EQ( turnstile.next( now ), std::nullopt );
+}
+
 TEST_F( TurnstileTest, WhoLeftIsNotServed )
 {
   turnstile.left( comes( "a" ) );
