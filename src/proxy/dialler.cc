@@ -19,6 +19,8 @@ constexpr std::size_t candidates_max = 16;   // dials under way: four seconds' w
 constexpr std::size_t complaints_max = 100;  // different ones that are remembered
 constexpr Duration answered_pause = 1s;      // between dials to somebody who answers and does not welcome us yet
 constexpr Duration head_start = 1s;          // of the way that the kernel prefers
+constexpr Duration answer_allowance = 100ms; // for sproxy's turn, on top of round trips
+constexpr Duration answer_max = 2s;          // three times a satellite's round trip
 constexpr Duration candidate_patience = 10s; // from dial to welcome
 constexpr Duration hello_patience = 3s;      // the same for a hello for a new tunnel, of which only one may be out
 constexpr Duration short_life
@@ -156,7 +158,11 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
       redial_.found( loop_.now() );
       ways_.worked( candidate.way.address );
       complaints_.clear();
-      candidates_.clear(); // the one moved from, and all that come too late
+      // The one moved from, and all that come too late; not those with a later claim, which sproxy may have let
+      // win.
+      std::erase_if( candidates_, [won = candidate.hello->attempt]( const Candidate& each ) {
+        return each.link == nullptr or not each.hello or each.hello->attempt < won;
+      } );
       events_.found( std::move( found ) );
       return;
     }
@@ -200,10 +206,12 @@ void Dialler::look_after( Candidate& candidate, Time now )
   if ( link.ended() or not link.may_speak() ) {
     return;
   }
-  // Two new tunnels at once would be one too many: sproxy ends the first when it makes the second.
+  // Two new tunnels at once would be one too many: sproxy ends the first when it makes the second. And of two
+  // claims it lets the later one win, whichever we hear of first.
   const bool must_wait
-    = not claim_.has_tunnel()
-      and ( now < no_new_tunnel_until_ or std::ranges::any_of( candidates_, []( const Candidate& other ) {
+    = claim_.has_tunnel()
+        ? now < patient_until()
+        : ( now < no_new_tunnel_until_ or std::ranges::any_of( candidates_, []( const Candidate& other ) {
               return other.asks_for_new_tunnel() and not other.link->ended();
             } ) );
   if ( not candidate.hello and not must_wait and not gives_way( candidate, now ) ) {
@@ -224,8 +232,22 @@ bool Dialler::gives_way( const Candidate& candidate, Time now ) const
              } );
 }
 
+// Three round trips are enough, and a little for sproxy. An answer to a claim that was made before our network
+// changed is not waited for.
+Time Dialler::patient_until() const
+{
+  Time until {};
+  for ( const Candidate& other : candidates_ ) {
+    if ( other.hello and not other.answered and not other.link->ended() and other.said >= hurried_ ) {
+      until = std::max( until, other.said + std::min( 3 * other.link->reach() + answer_allowance, answer_max ) );
+    }
+  }
+  return until;
+}
+
 void Dialler::say_hello( Candidate& candidate )
 {
+  candidate.said = loop_.now();
   candidate.hello = claim_.hello( candidate.link->channel().binding );
   FrameHeader header;
   header.type = FrameType::hello;
@@ -405,6 +427,9 @@ Time Dialler::deadline() const
   }
   for ( const Candidate& candidate : candidates_ ) {
     deadline = std::min( deadline, candidate.link->ended() ? loop_.now() : candidate.until() );
+  }
+  if ( const Time patient = patient_until(); patient > loop_.now() ) {
+    deadline = std::min( deadline, patient ); // somebody else may speak then
   }
   return deadline;
 }

@@ -97,6 +97,7 @@ private:
     Way way;
     bool beside = false;           // of a link that works, see dial_beside()
     std::optional<Hello> hello {}; // said on it
+    Time said {};                  // then
     bool answered = false;         // and there was an answer
 
     [[nodiscard]] bool asks_for_new_tunnel() const { return hello and hello->purpose == Purpose::new_tunnel; }
@@ -105,6 +106,8 @@ private:
 
   void welcomed( Candidate& candidate, const Welcome& welcome );
   void look_after( Candidate& candidate, Time now );
+  // When the answer to the last hello should be here.
+  [[nodiscard]] Time patient_until() const;
   void say_hello( Candidate& candidate );
   // A way other than the kernel's lets that one go first, if it works.
   [[nodiscard]] bool gives_way( const Candidate& candidate, Time now ) const;

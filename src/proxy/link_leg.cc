@@ -165,6 +165,7 @@ void LinkLeg::finish_connecting()
     return;
   }
   connecting_ = false;
+  reach_ = loop_.now() - born_;
   peer_ = peer_address( wire_->socket().get() );
   pulse_.heard( loop_.now() );
   open_wire();

@@ -72,6 +72,8 @@ public:
   [[nodiscard]] bool connected() const { return not connecting_ and wire_->is_open(); }
   // The other side's TCP is there: the way to it works.
   [[nodiscard]] bool reached() const { return not connecting_; }
+  // How long that took, of a link that we dialled and that is reached: about a round trip.
+  [[nodiscard]] Duration reach() const { return reach_; }
   // Of a link that may speak.
   [[nodiscard]] Channel channel() const { return wire_->channel(); }
   [[nodiscard]] Time born() const { return born_; }
@@ -137,6 +139,7 @@ private:
   std::vector<std::byte> rest_ {};
   bool writable_ = true;
   bool starts_over_ = false;
+  Duration reach_ {};
   bool lingers_ = false;
   bool held_ = false;
   bool knocks_ = false; // held, and something has arrived
