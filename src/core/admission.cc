@@ -14,7 +14,8 @@ Admission::Admission( const Crypto& crypto, Config config, Slots<TunnelRecord>& 
 Admission::Decision Admission::decide( const Hello& hello,
                                        const Channel& channel,
                                        bool place_allowed,
-                                       bool earlier_is_heard )
+                                       bool earlier_is_heard,
+                                       Duration wait )
 {
   Decision decision;
   Welcome& welcome = decision.welcome;
@@ -27,14 +28,18 @@ Admission::Decision Admission::decide( const Hello& hello,
     welcome.answer = Answer::refused;
     welcome.reason = Refusal::version;
   } else if ( hello.purpose == Purpose::resume ) {
-    resume( hello, channel, place_allowed, decision );
+    resume( hello, channel, place_allowed, wait, decision );
   } else {
-    make( hello, channel, earlier_is_heard, decision );
+    make( hello, channel, earlier_is_heard, wait, decision );
   }
   return decision;
 }
 
-void Admission::resume( const Hello& hello, const Channel& channel, bool place_allowed, Decision& decision )
+void Admission::resume( const Hello& hello,
+                        const Channel& channel,
+                        bool place_allowed,
+                        Duration wait,
+                        Decision& decision )
 {
   Welcome& welcome = decision.welcome;
   const auto found = tunnels_.find( hello.tunnel );
@@ -57,6 +62,10 @@ void Admission::resume( const Hello& hello, const Channel& channel, bool place_a
     welcome.reason = Refusal::place;
     return;
   }
+  if ( wait > Duration {} ) {
+    put_off( welcome, wait );
+    return;
+  }
   decision.record = known;
   known->attempt = hello.attempt; // first: if we die here, this hello is good for nothing any more
   keep_order();
@@ -66,7 +75,11 @@ void Admission::resume( const Hello& hello, const Channel& channel, bool place_a
   rotate( crypto_, known->secrets, *proved, channel.binding, hello, welcome );
 }
 
-void Admission::make( const Hello& hello, const Channel& channel, bool earlier_is_heard, Decision& decision )
+void Admission::make( const Hello& hello,
+                      const Channel& channel,
+                      bool earlier_is_heard,
+                      Duration wait,
+                      Decision& decision )
 {
   Welcome& welcome = decision.welcome;
   const auto earlier = by_owner_.find( { channel.identity, hello.instance } );
@@ -77,7 +90,7 @@ void Admission::make( const Hello& hello, const Channel& channel, bool earlier_i
       return;
     }
     if ( tunnels_.size() >= config_.tunnels_max ) {
-      put_off( welcome );
+      put_off( welcome, config_.retry_after );
       return;
     }
   } else {
@@ -88,12 +101,18 @@ void Admission::make( const Hello& hello, const Channel& channel, bool earlier_i
       welcome.answer = Answer::overtaken;
       return;
     }
+  }
+  if ( wait > Duration {} ) {
+    put_off( welcome, wait );
+    return;
+  }
+  if ( earlier != by_owner_.end() ) {
     decision.superseded = earlier->second;
     forget( *decision.superseded );
   }
   decision.record = slots_.take();
   if ( decision.record == nullptr ) {
-    put_off( welcome );
+    put_off( welcome, config_.retry_after );
     return;
   }
   welcome.answer = Answer::made;
@@ -126,10 +145,10 @@ bool Admission::has_enough( const Digest& identity ) const
   return tunnels >= config_.tunnels_per_client;
 }
 
-void Admission::put_off( Welcome& welcome ) const
+void Admission::put_off( Welcome& welcome, Duration wait )
 {
   welcome.answer = Answer::later;
-  welcome.retry_after = config_.retry_after;
+  welcome.retry_after = std::chrono::ceil<std::chrono::milliseconds>( wait ); // as the wire has it
 }
 
 void Admission::forget( const Id& tunnel )

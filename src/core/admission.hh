@@ -47,10 +47,12 @@ public:
   // `earlier_is_heard`: whether the tunnel that this client has already, if there is one, was heard of not long
   // ago. Then a hello of a run before that one's is not the client's last word: it was said by a process that has
   // ended.
+  // `wait`: if not none, whoever would be let in is told to come back after that, and nothing else happens.
   [[nodiscard]] Decision decide( const Hello& hello,
                                  const Channel& channel,
                                  bool place_allowed,
-                                 bool earlier_is_heard = false );
+                                 bool earlier_is_heard = false,
+                                 Duration wait = {} );
 
   // A frame came, on the link that carries this tunnel now, that cproxy says only when it has been welcomed there
   // (neither a heartbeat nor an early one): so it has the secret of that welcome. Cheap; call it with each.
@@ -68,10 +70,10 @@ private:
   using Owner = std::pair<Digest, Id>; // identity and instance: they have one tunnel at most
   static Owner owner( const TunnelRecord& record ) { return { record.identity, record.instance }; }
 
-  void resume( const Hello& hello, const Channel& channel, bool place_allowed, Decision& decision );
-  void make( const Hello& hello, const Channel& channel, bool earlier_is_heard, Decision& decision );
+  void resume( const Hello& hello, const Channel& channel, bool place_allowed, Duration wait, Decision& decision );
+  void make( const Hello& hello, const Channel& channel, bool earlier_is_heard, Duration wait, Decision& decision );
   [[nodiscard]] bool has_enough( const Digest& identity ) const;
-  void put_off( Welcome& welcome ) const;
+  static void put_off( Welcome& welcome, Duration wait );
 
   const Crypto& crypto_;
   Config config_;

@@ -21,6 +21,10 @@ constexpr Duration target_patience = 10s;    // for a target to accept; about th
 constexpr Duration turn_max = 15ms;          // after so long, clients wait for the next turn
 constexpr Duration farewell_patience = 1s;   // for the last words when we are stopped
 constexpr Duration retry_after = 5s;         // told to clients beyond tunnels_max
+// Clients that come back at once, and how soon the next one may: a thousand take sproxy more than a second of a
+// processor (docs/bench.md), and half of it should stay for those who have a link. New tunnels come after them, and
+// take nothing of it: however many somebody makes, owners are let in.
+constexpr Allowance::Config returning { .at_once = 1000, .every = 2ms };
 
 constexpr Digest nobody {}; // the identity of all clients on links in the clear
 
@@ -51,6 +55,7 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Ma
                   .tunnels_max = config.memory.sessions,
                   .tunnels_per_client = config.client_limits.tunnels },
                 arena_.tunnels() )
+  , ramp_( returning )
   , reception_( loop,
                 batch_,
                 scratch_.memory(),
@@ -75,9 +80,16 @@ Sproxy::~Sproxy()
 
 void Sproxy::answer( LinkLeg& link, const Hello& hello )
 {
-  const Admission::Decision decision
-    = admission_.decide( hello, link.channel(), may_be_here( hello, link ), has_tunnel_in_use( hello, link ) );
+  const Time now = loop_.now();
+  const Duration wait = ramp_.wait( now );
+  const Admission::Decision decision = admission_.decide(
+    hello, link.channel(), may_be_here( hello, link ), has_tunnel_in_use( hello, link ), wait );
   const Welcome& welcome = decision.welcome;
+  if ( welcome.answer == Answer::resumed ) {
+    ramp_.let_in( now );
+  } else if ( welcome.answer == Answer::later and wait > Duration {} ) {
+    ramp_.put_off( now );
+  }
   FrameHeader header;
   header.type = FrameType::welcome;
   link.say( header, encode( welcome ) );
@@ -97,7 +109,12 @@ void Sproxy::answer( LinkLeg& link, const Hello& hello )
     case Answer::overtaken:
       reception_.tell( level::debug, link, "not needed, a later one of the same client was faster" );
       break;
-    case Answer::later: reception_.tell( level::warn, link, "put off: too many tunnels" ); break;
+    case Answer::later:
+      reception_.tell( wait > Duration {} ? level::info : level::warn,
+                       link,
+                       wait > Duration {} ? "put off: too many clients come back at once"
+                                          : "put off: too many tunnels" );
+      break;
     case Answer::refused:
       reception_.tell( level::warn, link, "refused: " + reason_of( welcome.reason, hello ) );
       break;

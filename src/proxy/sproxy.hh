@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/admission.hh"
+#include "core/ramp.hh"
 #include "net/network_news.hh"
 #include "proxy/agenda.hh"
 #include "proxy/busy_turns.hh"
@@ -69,6 +70,7 @@ private:
   FrameBatch batch_ {};
   Mapping scratch_; // bytes read from a link, and decrypted
   Admission admission_;
+  Ramp ramp_;
   std::map<Digest, Quotas> quotas_ {}; // of the clients that have tunnels
   Agenda agenda_ {};                   // of the clients
   Clients clients_ {};

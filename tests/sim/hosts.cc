@@ -284,7 +284,7 @@ void Near::welcomed( Link& link, const Welcome& welcome )
       return;
     case Claim::Outcome::later:
       drop( link );
-      redial_.not_before( local() + 100ms );
+      redial_.not_before( local() + std::max<Duration>( welcome.retry_after, 100ms ) );
       return;
     case Claim::Outcome::refused:
     case Claim::Outcome::false_proof: stage_.fail( "near does not accept the welcome" ); return;
@@ -619,7 +619,8 @@ void Far::answer( Link& link, const Hello& hello )
     return client.record->identity == channel.identity and client.record->instance == hello.instance
            and ( client.link != nullptr or local() - client.detached_since < 30s );
   } );
-  const auto decision = admission_->decide( hello, channel, true, earlier_is_heard );
+  const Duration wait = stage_.chance.once_in( 30 ) ? 50ms : 0ms; // too many clients come back at once
+  const auto decision = admission_->decide( hello, channel, true, earlier_is_heard, wait );
   append_frame( link.down.rest, { .type = FrameType::welcome }, encode( decision.welcome ) );
   if ( decision.superseded ) {
     end_client( *decision.superseded, ResetReason::superseded );

@@ -377,6 +377,42 @@ TEST( Admission, WhoComesWhenAllIsFullIsToldWhenToComeBack )
   EXPECT_EQ( world.link( clients[3] ), Outcome::made );
 }
 
+// An outage is over, and all come back at once.
+TEST( Admission, WhoIsPutOffHasLostNothing )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  const Hello hello = client.hello( world.binding );
+  const Channel channel { .binding = world.binding };
+  const auto decision = world.server.decide( hello, channel, true, false, 1234us );
+  EXPECT_EQ( decision.welcome.answer, Answer::later );
+  EXPECT_EQ( decision.welcome.retry_after, 2ms );
+  EXPECT_EQ( decision.record, nullptr );
+  EXPECT_EQ( client.answered( hello, decision.welcome, world.binding ), Outcome::later );
+  EXPECT_EQ( world.link( client ), Outcome::resumed );
+
+  Claim again = world.client( 1, 99'999 ); // started from nothing
+  const Hello fresh = again.hello( world.binding );
+  const auto put_off = world.server.decide( fresh, channel, true, false, 1s );
+  EXPECT_EQ( put_off.welcome.answer, Answer::later );
+  EXPECT_FALSE( put_off.superseded );
+  EXPECT_EQ( world.server.tunnels(), 1U );
+  EXPECT_EQ( world.link( client ), Outcome::resumed );
+}
+
+TEST( Admission, WhoProvesNothingIsNotEvenPutOff )
+{
+  World world;
+  Claim client = world.client( 1 );
+  ASSERT_EQ( world.link( client ), Outcome::made );
+  Hello forged = client.hello( world.binding );
+  forged.proof = {};
+  forged.proof_before = {};
+  const Channel channel { .binding = world.binding };
+  expect_gone( world.server.decide( forged, channel, true, false, 1s ).welcome, forged );
+}
+
 TEST( Admission, ForgettingIsForThatTunnelOnly )
 {
   World world;
