@@ -180,7 +180,10 @@ void Cproxy::look_after_link( Time now )
                link->peer().text(),
                in_ms( link->pulse().silence( now ) ) );
     dialler_.need( now );
-  } else if ( not in_doubt and dialler_.needed() ) {
+  } else if ( not in_doubt and dialler_.needed()
+              and now - link->pulse().silence( now ) > dialler_.needed_since() ) {
+    // Bytes have come, not only segments that the kernel saw: after a black hole those arrive at once, and the
+    // stream goes on only when a timer has run out that was doubled again and again meanwhile.
     log_.info( "heard from {} again", link->peer().text() );
     dialler_.need_no_more();
   }

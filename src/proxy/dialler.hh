@@ -70,6 +70,7 @@ public:
   // already.
   void need_no_more();
   [[nodiscard]] bool needed() const { return needed_; }
+  [[nodiscard]] Time needed_since() const { return needed_since_; }
   // There is a link that works, and perhaps a better way to the same address: dialled once, and if nothing comes of
   // it, nothing happened.
   void dial_beside( const Address& address );
