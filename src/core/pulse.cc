@@ -15,6 +15,7 @@ constexpr std::uint8_t step_bits = 0x1f; // of the flags
 constexpr Duration interval_max = 1h;    // longer ones are not believed
 // No stream waits that long for a lost segment, even if it is lost again several times on a path of 600 ms.
 constexpr Duration stall_max = 10s;
+constexpr Duration absence_min = 1s;
 constexpr Duration sleep_min = 5s; // no machine is as busy as that: it was stopped or suspended
 constexpr std::uint64_t round_trip_max_us = 60'000'000; // beyond it somebody's stamps are wrong
 
@@ -113,6 +114,7 @@ void Pulse::excuse( Duration lateness, Time now )
 {
   heard_ = std::min( heard_ + lateness, now );
   seen_ = std::min( seen_ + lateness, now );
+  only_bytes_count_ = only_bytes_count_ or ( lateness > absence_min and peer_step_ == 0 );
   awaited_ = std::min( awaited_ + lateness, std::max( awaited_, now ) );
   if ( lateness >= sleep_min ) {
     wake( now );
@@ -138,7 +140,8 @@ Time Pulse::suspicion() const
 {
   const Time from = std::max( heard_, awaited_ );
   const Time seen = std::min( seen_, from + std::max( stall_max, peer_interval() * config_.misses ) );
-  return std::max( from, seen ) + judged_interval() * config_.misses + allowance() + 1ns;
+  const Time sign = only_bytes_count_ ? from : std::max( from, seen );
+  return sign + judged_interval() * config_.misses + allowance() + 1ns;
 }
 
 bool Pulse::hopeless( Time now ) const

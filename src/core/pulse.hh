@@ -39,11 +39,17 @@ public:
   Pulse( Config config, Time now );
 
   void peer_beats_every( Duration beat ) { peer_beat_ = beat; }
-  void heard( Time now ) { heard_ = now; }
+  void heard( Time now )
+  {
+    heard_ = now;
+    only_bytes_count_ = false;
+  }
   // The peer's kernel has let us hear from it, though no byte could be read: a lost segment holds up those behind
   // it for a round trip and more, but they arrive, and ours are acknowledged. It proves the path, not the peer: a
   // process that was stopped has a kernel that goes on. So it puts off suspicion for ten seconds at most (or as
-  // long as the peer said that it would be silent), and makes nothing less hopeless.
+  // long as the peer said that it would be silent), and makes nothing less hopeless. When we were not there for
+  // more than a second, it does not count before bytes have come: what the peer said meanwhile should lie there by
+  // now, and if it does not, its connection may wait for a timer that was doubled again and again.
   void seen( Time when ) { seen_ = std::max( seen_, when ); }
   // Our own process was late by `lateness` (stopped, suspended, a busy machine): that time says nothing about the
   // peer. After a sleep the network may be another one, so the link wakes up.
@@ -87,6 +93,7 @@ private:
   unsigned peer_step_ = 0; // as it last announced, or 0 since a frame of a session woke us both
   Time heard_;
   Time seen_;
+  bool only_bytes_count_ = false;
   Time awaited_;      // when we last woke up, plus a round trip: no silence begins before
   Time active_;       // a frame of a session was sent or heard, or we woke up
   unsigned step_ = 0; // of our last beat
