@@ -199,8 +199,14 @@ void Tunnel::attach( std::size_t peer_window, std::uint64_t hello )
     session->new_link( peer_window, hello );
     all.push_back( session.get() );
   }
-  // In rising order: the peer takes an open only with a number above all it has seen.
-  std::ranges::sort( all, {}, &Session::id );
+  // Where something happened last, somebody is likely to wait. Sessions that the peer does not know come in rising
+  // order, for it takes an open only with a number above all it has seen.
+  std::ranges::sort( all, []( const Session* a, const Session* b ) {
+    if ( a->known() and b->known() ) {
+      return a->touched_last_ > b->touched_last_;
+    }
+    return a->known() == b->known() ? a->id() < b->id() : a->known();
+  } );
   for ( Session* session : all ) {
     if ( session->is_waited_for() ) {
       give_turn( *session );
@@ -315,7 +321,13 @@ void Tunnel::transmit( FrameBatch& batch, Time now, Duration round_trip )
     if ( session == nullptr ) {
       return;
     }
+    const bool was_introduced = session->on_link_.introduced;
     session->speak( batch, now, round_trip );
+    if ( not was_introduced and not session->in_turns_ and session->has_something_to_say() ) {
+      session->in_turns_ = true;
+      turns_.push_front( session ); // who waits has waited for more than a position
+      continue;
+    }
     give_turn_or_put_off( *session, now ); // one frame a turn: no session waits for another's megabytes
     drop_if_over( *session );
   }

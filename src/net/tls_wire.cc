@@ -252,6 +252,9 @@ int TlsWire::read_some( std::span<std::byte> into, std::size_t& count )
     count = std::min( into.size(), held_.size() );
     std::ranges::copy( std::span { held_ }.first( count ), into.begin() );
     held_.erase( held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>( count ) );
+    if ( held_.empty() ) {
+      held_ = {}; // with its memory: a link may live for weeks
+    }
     return 1;
   }
   ::ERR_clear_error();

@@ -390,6 +390,9 @@ void Dialler::tell_end_of( const Candidate& candidate )
     log_.debug( "the other way does not lead to sproxy: {}", *candidate.link->ended() );
     return;
   }
+  if ( not needed_ ) {
+    return; // a link was found meanwhile
+  }
   const bool in_the_clear = candidate.hello and candidate.link->channel().identity == Digest {};
   complain( fmt::format( "{}: {}{}",
                          candidate.way.address.text(),
