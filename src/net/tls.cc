@@ -171,8 +171,8 @@ void TlsContext::allow_tickets()
   SSL_CTX_set_session_cache_mode( context, SSL_SESS_CACHE_OFF ); // a ticket holds all that is to be known
   const auto* const name = reinterpret_cast<const unsigned char*>( alpn.data() );
   expect( ::SSL_CTX_set_session_id_context( context, name, alpn.size() ) == 1
-            and ::SSL_CTX_set_max_early_data( context, std::uint32_t { TlsWire::early_most } ) == 1
-            and ::SSL_CTX_set_recv_max_early_data( context, std::uint32_t { TlsWire::early_most } ) == 1
+            and ::SSL_CTX_set_max_early_data( context, std::uint32_t { TlsHandshake::early_most } ) == 1
+            and ::SSL_CTX_set_recv_max_early_data( context, std::uint32_t { TlsHandshake::early_most } ) == 1
             and ::SSL_CTX_set_session_ticket_cb( context, nullptr, &TlsContext::judge_ticket, this ) == 1,
           "OpenSSL cannot be set up" );
 }

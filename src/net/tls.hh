@@ -67,6 +67,7 @@ public:
 
 private:
   friend class TlsWire;
+  friend class TlsHandshake;
   struct Free
   {
     void operator()( SSL_CTX* context ) const;

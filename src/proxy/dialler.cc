@@ -13,7 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Bytes behind a hello: with it they fit into the first flight (TlsWire::early_most).
+// Bytes behind a hello: with it they fit into the first flight (TlsHandshake::early_most).
 constexpr std::size_t early_max = 12000;
 constexpr std::size_t candidates_max = 16;   // dials under way: four seconds' worth by one way, two by two
 constexpr std::size_t complaints_max = 100;  // different ones that are remembered

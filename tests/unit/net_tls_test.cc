@@ -1,6 +1,6 @@
 #include "net/tls.hh"
 
-#include "net/error.hh"
+#include "net_tls_ends.hh"
 
 #include <gmock/gmock.h>
 #include <openssl/evp.h>
@@ -15,90 +15,12 @@
 #include <string>
 #include <vector>
 
-// Two ends of a link in one process, over a pair of sockets, whichever of them has something to do.
+// What two ends that have agreed say to each other, and who is not let in.
 
 namespace holdfast {
 namespace {
 
 using testing::HasSubstr;
-
-struct Key
-{
-  Key() : owner( ::EVP_PKEY_Q_keygen( nullptr, nullptr, "ED25519" ), &::EVP_PKEY_free ) {}
-  [[nodiscard]] EVP_PKEY& get() const { return *owner; }
-  [[nodiscard]] Digest digest() const { return key_digest( *owner ); }
-  std::unique_ptr<EVP_PKEY, decltype( &::EVP_PKEY_free )> owner;
-};
-
-std::optional<std::string> welcome( const Digest& )
-{
-  return std::nullopt;
-}
-
-std::array<Fd, 2> socket_pair()
-{
-  std::array<int, 2> fds {};
-  EXPECT_EQ( ::socketpair( AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds.data() ), 0 );
-  return { Fd { fds[0] }, Fd { fds[1] } };
-}
-
-// The same over TCP, which takes many small records.
-std::array<Fd, 2> tcp_pair()
-{
-  const Fd listener = listen_on( literal_address( "127.0.0.1", 0 ).value() );
-  Fd client = connect_to( local_address( listener.get() ) ).fd;
-  prepare_leg( client.get() ); // each write goes out at once
-  pollfd waiting { .fd = listener.get(), .events = POLLIN, .revents = 0 };
-  EXPECT_EQ( ::poll( &waiting, 1, 10'000 ), 1 );
-  return { accept_from( listener.get() ).fd, std::move( client ) };
-}
-
-struct Ends
-{
-  std::unique_ptr<Wire> client, server;
-
-  Ends( const TlsContext& client_context, const TlsContext& server_context )
-  {
-    auto sockets = socket_pair();
-    client = client_context.wire( std::move( sockets[0] ) );
-    server = server_context.wire( std::move( sockets[1] ) );
-  }
-  // Both open as far as they can; whether both are open.
-  bool open() const
-  {
-    bool good = true;
-    for ( int i = 0; i < 10 and good; ++i ) {
-      good = ( client->is_open() or client->open() ) and ( server->is_open() or server->open() );
-    }
-    return client->is_open() and server->is_open();
-  }
-};
-
-class TlsTest : public testing::Test
-{
-protected:
-  Key client_key, server_key;
-  TlsContext client { TlsContext::Role::client, client_key.get(), &welcome };
-  TlsContext server { TlsContext::Role::server, server_key.get(), &welcome };
-};
-
-std::span<const std::byte> bytes_of( std::string_view text )
-{
-  return std::as_bytes( std::span { text } );
-}
-
-Transfer send_text( Wire& wire, std::string_view text )
-{
-  const iovec slice { const_cast<char*>( text.data() ), text.size() };
-  return wire.send( std::span { &slice, 1 } );
-}
-
-std::string receive_text( Wire& wire )
-{
-  std::string text( 100000, '\0' );
-  text.resize( wire.receive( std::as_writable_bytes( std::span { text } ) ).count );
-  return text;
-}
 
 TEST_F( TlsTest, BothEndsKnowEachOtherAndShareABinding )
 {
@@ -292,6 +214,17 @@ TEST_F( TlsTest, ARecordThatWasChangedOnItsWayEndsTheLink )
   EXPECT_THAT( ends.server->problem(), HasSubstr( "TLS" ) );
 }
 
+// A pair of sockets over TCP, which takes many small records.
+std::array<Fd, 2> tcp_pair()
+{
+  const Fd listener = listen_on( literal_address( "127.0.0.1", 0 ).value() );
+  Fd client = connect_to( local_address( listener.get() ) ).fd;
+  prepare_leg( client.get() ); // each write goes out at once
+  pollfd waiting { .fd = listener.get(), .events = POLLIN, .revents = 0 };
+  EXPECT_EQ( ::poll( &waiting, 1, 10'000 ), 1 );
+  return { accept_from( listener.get() ).fd, std::move( client ) };
+}
+
 // Clients that are not ours.
 class OtherClient
 {
@@ -467,205 +400,6 @@ TEST( Tls, AKeysDigestIsThatOfItsPublicKeyInDer )
   for ( std::size_t i = 0; i < begins.size(); ++i ) {
     EXPECT_EQ( std::to_integer<unsigned>( digest[i] ), begins[i] );
   }
-}
-
-// -- coming back --------------------------------------------------------------------------------------------------
-
-// A client that has tickets of the server.
-class ReturningTest : public TlsTest
-{
-protected:
-  void SetUp() override
-  {
-    const Ends first { client, server };
-    ASSERT_TRUE( first.open() );
-    first.server->let_return();
-    EXPECT_EQ( send_text( *first.server, "you may return" ).count, 14 );
-    EXPECT_EQ( receive_text( *first.client ), "you may return" );
-  }
-};
-
-TEST_F( ReturningTest, WordsGoOutWithTheFirstFlightAndAreAnsweredInTheSecond )
-{
-  const Ends ends { client, server };
-  ends.client->hurry();
-  ASSERT_TRUE( ends.client->open() );
-  ASSERT_TRUE( ends.client->may_send() );
-  EXPECT_FALSE( ends.client->is_open() );
-  EXPECT_EQ( send_text( *ends.client, "early" ).count, 5 );
-
-  ASSERT_TRUE( ends.server->open() ) << ends.server->problem();
-  ASSERT_TRUE( ends.server->is_open() );
-  EXPECT_EQ( receive_text( *ends.server ), "early" );
-  EXPECT_EQ( ends.server->channel().identity, client_key.digest() );
-  EXPECT_EQ( ends.server->channel().binding, ends.client->channel().binding );
-  EXPECT_EQ( send_text( *ends.server, "soon" ).count, 4 );
-
-  ASSERT_TRUE( ends.client->open() ) << ends.client->problem();
-  ASSERT_TRUE( ends.client->is_open() );
-  EXPECT_FALSE( ends.client->refused_early() );
-  EXPECT_EQ( receive_text( *ends.client ), "soon" );
-  EXPECT_EQ( ends.client->channel().identity, server_key.digest() );
-  EXPECT_EQ( ends.server->channel().binding, ends.client->channel().binding );
-
-  EXPECT_EQ( send_text( *ends.client, "later" ).count, 5 );
-  EXPECT_EQ( receive_text( *ends.server ), "later" );
-  EXPECT_EQ( send_text( *ends.server, "latest" ).count, 6 );
-  EXPECT_EQ( receive_text( *ends.client ), "latest" );
-}
-
-TEST_F( ReturningTest, WhatDoesNotFitIntoTheFirstFlightFollowsWhenTheHandshakeIsFinished )
-{
-  const Ends ends { client, server };
-  ends.client->hurry();
-  ASSERT_TRUE( ends.client->open() );
-  const std::string words( 50000, 'w' );
-  const std::size_t early = send_text( *ends.client, words ).count;
-  EXPECT_LT( early, 16384 );
-  EXPECT_TRUE( ends.client->sends_when_readable() );
-
-  ASSERT_TRUE( ends.server->open() );
-  EXPECT_EQ( receive_text( *ends.server ), words.substr( 0, early ) );
-  const std::size_t soon = send_text( *ends.server, words ).count;
-  EXPECT_LT( soon, 16384 );
-  EXPECT_TRUE( ends.server->sends_when_readable() );
-  EXPECT_EQ( send_text( *ends.server, "no more" ).kind, Transfer::Kind::would_block );
-
-  ASSERT_TRUE( ends.client->open() and ends.client->is_open() );
-  EXPECT_EQ( receive_text( *ends.client ), words.substr( 0, soon ) );
-  EXPECT_EQ( send_text( *ends.client, words.substr( early ) ).count, words.size() - early );
-  std::string rest;
-  for ( int i = 0; i < 20 and rest.size() < words.size() - early; ++i ) {
-    rest += receive_text( *ends.server );
-  }
-  EXPECT_EQ( rest, words.substr( early ) );
-  EXPECT_FALSE( ends.server->sends_when_readable() );
-  EXPECT_EQ( send_text( *ends.server, words.substr( soon ) ).count, words.size() - soon );
-}
-
-TEST_F( ReturningTest, AServerThatWasStartedAnewTakesNoWordsOfTheFirstFlight )
-{
-  TlsContext anew { TlsContext::Role::server, server_key.get(), &welcome };
-  const Ends ends { client, anew };
-  ends.client->hurry();
-  ASSERT_TRUE( ends.client->open() );
-  ASSERT_TRUE( ends.client->may_send() );
-  const Digest early = ends.client->channel().binding;
-  EXPECT_EQ( send_text( *ends.client, "early" ).count, 5 );
-  ASSERT_TRUE( ends.open() ) << ends.client->problem() << ends.server->problem();
-  EXPECT_TRUE( ends.client->refused_early() );
-  EXPECT_NE( ends.client->channel().binding, early );
-  EXPECT_EQ( ends.client->channel().binding, ends.server->channel().binding );
-  EXPECT_EQ( receive_text( *ends.server ), "" );
-  EXPECT_EQ( send_text( *ends.client, "again" ).count, 5 );
-  EXPECT_EQ( receive_text( *ends.server ), "again" );
-}
-
-TEST_F( ReturningTest, EachTicketIsShownOnceUntilOnlyOneIsLeft )
-{
-  for ( int i = 0; i < 10; ++i ) { // four were given
-    const Ends ends { client, server };
-    ends.client->hurry();
-    ASSERT_TRUE( ends.client->open() );
-    EXPECT_TRUE( ends.client->may_send() ) << i;
-  }
-  const Ends ends { client, server };
-  ends.client->hurry();
-  ASSERT_TRUE( ends.client->open() );
-  EXPECT_EQ( send_text( *ends.client, "early" ).count, 5 );
-  ASSERT_TRUE( ends.server->open() );
-  EXPECT_EQ( receive_text( *ends.server ), "early" );
-}
-
-TEST_F( TlsTest, WhoWasNotLetReturnMakesAFullHandshakeAndSaysNothingEarly )
-{
-  {
-    const Ends first { client, server };
-    ASSERT_TRUE( first.open() );
-    EXPECT_EQ( send_text( *first.server, "words" ).count, 5 );
-    EXPECT_EQ( receive_text( *first.client ), "words" );
-  }
-  const Ends ends { client, server };
-  ends.client->hurry();
-  ASSERT_TRUE( ends.client->open() );
-  EXPECT_FALSE( ends.client->may_send() );
-  ASSERT_TRUE( ends.open() );
-}
-
-TEST( Tls, WhoIsNotAdmittedAnyMoreDoesNotComeInWithATicket )
-{
-  const Key client_key, server_key;
-  bool admitted = true;
-  const TlsContext client { TlsContext::Role::client, client_key.get(), &welcome };
-  const TlsContext server { TlsContext::Role::server, server_key.get(), [&]( const Digest& ) {
-                             return admitted ? std::nullopt : std::optional<std::string> { "revoked" };
-                           } };
-  {
-    const Ends first { client, server };
-    ASSERT_TRUE( first.open() );
-    first.server->let_return();
-    EXPECT_EQ( send_text( *first.server, "words" ).count, 5 );
-    EXPECT_EQ( receive_text( *first.client ), "words" );
-  }
-  admitted = false;
-  const Ends ends { client, server };
-  ends.client->hurry();
-  ASSERT_TRUE( ends.client->open() );
-  EXPECT_EQ( send_text( *ends.client, "early" ).count, 5 );
-  EXPECT_FALSE( ends.open() );
-  EXPECT_FALSE( ends.server->is_open() );
-  EXPECT_EQ( ends.server->problem(), "revoked" );
-}
-
-TEST( Tls, ATicketIsNotShownToAServerThatIsNotTrustedAnyMore )
-{
-  const Key client_key, server_key;
-  bool trusted = true;
-  const TlsContext client { TlsContext::Role::client, client_key.get(), [&]( const Digest& ) {
-                             return trusted ? std::nullopt : std::optional<std::string> { "changed" };
-                           } };
-  const TlsContext server { TlsContext::Role::server, server_key.get(), &welcome };
-  {
-    const Ends first { client, server };
-    ASSERT_TRUE( first.open() );
-    first.server->let_return();
-    EXPECT_EQ( send_text( *first.server, "words" ).count, 5 );
-    EXPECT_EQ( receive_text( *first.client ), "words" );
-  }
-  trusted = false;
-  const Ends ends { client, server };
-  ends.client->hurry();
-  ASSERT_TRUE( ends.client->open() );
-  EXPECT_FALSE( ends.client->may_send() );
-  EXPECT_FALSE( ends.open() );
-  EXPECT_EQ( ends.client->problem(), "changed" );
-}
-
-// What RFC 8446 calls a replay (section 8): the words arrive twice. What they may do then is PROTOCOL.md's matter;
-// whoever repeats them can say nothing else, and read nothing.
-TEST_F( ReturningTest, WhoRepeatsAFirstFlightIsNotBelievedInTheEnd )
-{
-  auto recorded = socket_pair();
-  const auto original = client.wire( std::move( recorded[0] ) );
-  original->hurry();
-  ASSERT_TRUE( original->open() );
-  EXPECT_EQ( send_text( *original, "early" ).count, 5 );
-  std::string flight( 20000, '\0' );
-  flight.resize( receive( recorded[1].get(), std::as_writable_bytes( std::span { flight } ) ).count );
-
-  auto repeated = socket_pair();
-  const auto at_server = server.wire( std::move( repeated[1] ) );
-  ASSERT_EQ( send( repeated[0].get(), bytes_of( flight ) ).count, flight.size() );
-  ASSERT_TRUE( at_server->open() and at_server->is_open() );
-  EXPECT_EQ( receive_text( *at_server ), "early" );
-  EXPECT_EQ( at_server->channel().binding, original->channel().binding );
-  ASSERT_EQ( send( repeated[0].get(), bytes_of( flight ) ).count, flight.size() );
-  std::array<std::byte, 100> into {};
-  Transfer got = at_server->receive( into );
-  for ( int i = 0; i < 10 and got.kind == Transfer::Kind::would_block; ++i ) {
-    got = at_server->receive( into );
-  }
-  EXPECT_EQ( got.kind, Transfer::Kind::failed );
 }
 
 } // namespace
