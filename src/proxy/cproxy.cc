@@ -25,11 +25,9 @@ Dialler::Config dialler_config( const CproxyConfig& config, MakeWire wire )
   const auto run = static_cast<std::uint64_t>( // rises with each start, unless the clock is set back in between
     std::chrono::nanoseconds { std::chrono::system_clock::now().time_since_epoch() }.count() );
   return {
-    .sproxy = config.sproxy,
-    .wire = std::move( wire ),
+    .dials = { .sproxy = config.sproxy, .wire = std::move( wire ), .pulse = config.pulse },
     .claim
     = { .instance = config.instance, .run = run, .beat = config.pulse.beat, .window = config.first_window() },
-    .pulse = config.pulse,
   };
 }
 

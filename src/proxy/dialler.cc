@@ -15,14 +15,7 @@ using namespace std::chrono_literals;
 
 // Bytes behind a hello: with it they fit into the first flight (TlsHandshake::early_most).
 constexpr std::size_t early_max = 12000;
-constexpr std::size_t candidates_max = 16;   // dials under way: four seconds' worth by one way, two by two
-constexpr std::size_t complaints_max = 100;  // different ones that are remembered
-constexpr Duration answered_pause = 1s;      // between dials to somebody who answers and does not welcome us yet
-constexpr Duration head_start = 1s;          // of the way that the kernel prefers
-constexpr Duration answer_allowance = 100ms; // for sproxy's turn, on top of round trips
-constexpr Duration answer_max = 2s;          // three times a satellite's round trip
-constexpr Duration candidate_patience = 10s; // from dial to welcome
-constexpr Duration hello_patience = 3s;      // the same for a hello for a new tunnel, of which only one may be out
+constexpr std::size_t complaints_max = 100; // different ones that are remembered
 constexpr Duration short_life
   = 5min; // a tunnel that is gone before that did not end by chance, when it happens again
 constexpr Duration quarrel_pause = 1s;      // before asking again when another one like us has a tunnel
@@ -45,11 +38,6 @@ std::string reason_of( const Welcome& refused )
 
 } // namespace
 
-Time Dialler::Candidate::until() const
-{
-  return link->born() + ( asks_for_new_tunnel() ? hello_patience : candidate_patience );
-}
-
 Dialler::Dialler( Loop& loop,
                   FrameBatch& batch,
                   std::span<std::byte> scratch,
@@ -60,13 +48,16 @@ Dialler::Dialler( Loop& loop,
                   Events events )
   : loop_( loop )
   , batch_( batch )
-  , scratch_( scratch )
   , crypto_( crypto )
   , log_( log )
-  , config_( std::move( config ) )
   , events_( std::move( events ) )
-  , claim_( crypto, config_.claim, record )
-  , resolver_( loop )
+  , claim_( crypto, config.claim, record )
+  , candidates_( loop,
+                 *this,
+                 scratch,
+                 std::move( config.dials ),
+                 { .resolved = [this]( bool first ) { resolved( first ); },
+                   .failed = [this]( const std::string& problem ) { complain( problem ); } } )
 {}
 
 void Dialler::need( Time now )
@@ -75,32 +66,25 @@ void Dialler::need( Time now )
     needed_ = true;
     needed_since_ = now;
     redial_.need( now );
-    ways_.begin_round();
-    static_cast<void>( ways_.changed() ); // from now on it counts what changes
+    candidates_.begin_round();
+    static_cast<void>( candidates_.ways_changed() ); // from now on it counts what changes
   }
 }
 
 void Dialler::need_no_more()
 {
   needed_ = false;
-  std::erase_if( candidates_,
-                 []( const Candidate& candidate ) { return not candidate.hello and not candidate.beside; } );
-}
-
-void Dialler::dial_beside( const Address& address )
-{
-  resolve(); // in this network its name may stand for another address; the next dial will know
-  dial( Way { .address = address }, true );
+  candidates_.remove_if(
+    []( const Candidate& candidate ) { return not candidate.hello and not candidate.beside; } );
 }
 
 void Dialler::network_changed( Time now )
 {
-  std::erase_if( candidates_,
-                 []( const Candidate& candidate ) { return not is_local( candidate.link->local() ); } );
+  candidates_.remove_if( []( const Candidate& candidate ) { return not is_local( candidate.link->local() ); } );
   if ( not needed_ ) {
     return;
   }
-  if ( ways_.changed() ) {
+  if ( candidates_.ways_changed() ) {
     hurry( now );
   } else {
     redial_.hint( now );
@@ -109,9 +93,8 @@ void Dialler::network_changed( Time now )
 
 void Dialler::hurry( Time now )
 {
-  hurried_ = now;
   redial_.hurry( now );
-  ways_.begin_round();
+  candidates_.begin_anew( now );
 }
 
 void Dialler::stop()
@@ -156,11 +139,11 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
       }
       needed_ = false;
       redial_.found( loop_.now() );
-      ways_.worked( candidate.way.address );
+      candidates_.worked( candidate.way.address );
       complaints_.clear();
       // The one moved from, and all that come too late; not those with a later claim, which sproxy may have let
       // win.
-      std::erase_if( candidates_, [won = candidate.hello->attempt]( const Candidate& each ) {
+      candidates_.remove_if( [won = candidate.hello->attempt]( const Candidate& each ) {
         return each.link == nullptr or not each.hello or each.hello->attempt < won;
       } );
       events_.found( std::move( found ) );
@@ -208,13 +191,9 @@ void Dialler::look_after( Candidate& candidate, Time now )
   }
   // Two new tunnels at once would be one too many: sproxy ends the first when it makes the second. And of two
   // claims it lets the later one win, whichever we hear of first.
-  const bool must_wait
-    = claim_.has_tunnel()
-        ? now < patient_until()
-        : ( now < no_new_tunnel_until_ or std::ranges::any_of( candidates_, []( const Candidate& other ) {
-              return other.asks_for_new_tunnel() and not other.link->ended();
-            } ) );
-  if ( not candidate.hello and not must_wait and not gives_way( candidate, now ) ) {
+  const bool must_wait = claim_.has_tunnel() ? now < candidates_.patient_until()
+                                             : now < no_new_tunnel_until_ or candidates_.any_asks_for_new_tunnel();
+  if ( not candidate.hello and not must_wait and not candidates_.gives_way( candidate, now ) ) {
     say_hello( candidate );
   }
   if ( candidate.hello and link.connected() ) {
@@ -222,27 +201,6 @@ void Dialler::look_after( Candidate& candidate, Time now )
   } else if ( candidate.hello ) {
     link.flush( batch_ );
   }
-}
-
-bool Dialler::gives_way( const Candidate& candidate, Time now ) const
-{
-  return candidate.way.interface != 0 and now - candidate.link->born() < head_start
-         and std::ranges::any_of( candidates_, []( const Candidate& other ) {
-               return other.way.interface == 0 and other.link->reached() and not other.link->ended();
-             } );
-}
-
-// Three round trips are enough, and a little for sproxy. An answer to a claim that was made before our network
-// changed is not waited for.
-Time Dialler::patient_until() const
-{
-  Time until {};
-  for ( const Candidate& other : candidates_ ) {
-    if ( other.hello and not other.answered and not other.link->ended() and other.said >= hurried_ ) {
-      until = std::max( until, other.said + std::min( 3 * other.link->reach() + answer_allowance, answer_max ) );
-    }
-  }
-  return until;
 }
 
 void Dialler::say_hello( Candidate& candidate )
@@ -283,107 +241,6 @@ void Dialler::tunnel_gone()
   redial_.not_before( no_new_tunnel_until_ );
 }
 
-void Dialler::complain( const std::string& problem )
-{
-  if ( complaints_.size() < complaints_max and complaints_.insert( problem ).second ) {
-    log_.warn( "cannot reach sproxy yet, trying on: {}", problem );
-  }
-}
-
-// -- dialling -----------------------------------------------------------------------------------------------------
-
-void Dialler::resolve()
-{
-  if ( resolver_.busy() ) {
-    return;
-  }
-  const auto answered = [this]( std::vector<Address> addresses, const std::string& problem ) {
-    if ( addresses.empty() ) {
-      complain( fmt::format( "cannot resolve {}: {}", config_.sproxy.host, problem ) );
-      return;
-    }
-    if ( not ways_.known() and needed_ ) {
-      redial_.need( loop_.now() ); // the dials so far had nowhere to go
-    }
-    if ( ways_.resolved( addresses ) and needed_ ) {
-      redial_.failed_at_once( loop_.now() ); // what was dialled last is not sproxy's any more
-    }
-  };
-  resolver_.lookup( config_.sproxy.host, config_.sproxy.port, answered );
-}
-
-void Dialler::dial( Time now )
-{
-  resolve(); // names may mean something else since we moved; until the answer is there, the old one is tried
-  std::uint64_t random = 0;
-  crypto_.random( std::as_writable_bytes( std::span { &random, 1 } ) );
-  redial_.dialled( now, random );
-  while ( ways_.known() and not dial_all_ways_to( ways_.next(), now ) and ways_.untried() > 0 ) {
-    // it failed at once: the next address need not wait (RFC 8305, section 5)
-  }
-}
-
-bool Dialler::dial_all_ways_to( const Address& address, Time now )
-{
-  bool is_under_way = false;
-  for ( const Way& way : ways_.to( address ) ) {
-    if ( is_answered( way, now ) or dial( way, false ) ) {
-      is_under_way = true;
-    }
-  }
-  return is_under_way;
-}
-
-// A thousand clients that come back at the same moment wait for sproxy to make a thousand handshakes. If each made
-// four more of them a second, it would be busy for as long as they wait.
-bool Dialler::is_answered( const Way& way, Time now ) const
-{
-  bool reached = false;
-  Time latest {};
-  for ( const Candidate& candidate : candidates_ ) {
-    if ( candidate.way == way and not candidate.link->ended() and candidate.link->born() >= hurried_ ) {
-      reached = reached or candidate.link->reached();
-      latest = candidate.link->born();
-    }
-  }
-  return reached and now - latest < answered_pause;
-}
-
-bool Dialler::dial( const Way& way, bool beside )
-{
-  Connecting connecting = connect_to( way.address, 0, way.interface );
-  if ( not connecting.fd ) {
-    if ( not beside and way.interface == 0 ) {
-      complain( fmt::format( "{}: {}", way.address.text(), error_text( connecting.error ) ) );
-    }
-    return false;
-  }
-  make_room();
-  candidates_.push_back( { .link = std::make_unique<LinkLeg>( loop_,
-                                                              *this,
-                                                              config_.wire( std::move( connecting.fd ) ),
-                                                              true,
-                                                              FrameType::welcome,
-                                                              config_.pulse,
-                                                              scratch_ ),
-                           .way = way,
-                           .beside = beside } );
-  if ( claim_.has_tunnel() and not beside ) { // while a link works there is no hurry (PROTOCOL.md, 13.1)
-    candidates_.back().link->hurry();
-  }
-  return true;
-}
-
-// The oldest that nobody has answered is given up first: one that was answered has got somewhere.
-void Dialler::make_room()
-{
-  if ( candidates_.size() >= candidates_max ) {
-    const auto silent = std::ranges::find_if(
-      candidates_, []( const Candidate& candidate ) { return not candidate.link->reached(); } );
-    candidates_.erase( silent == candidates_.end() ? candidates_.begin() : silent );
-  }
-}
-
 void Dialler::tell_end_of( const Candidate& candidate )
 {
   if ( candidate.beside ) {
@@ -402,6 +259,13 @@ void Dialler::tell_end_of( const Candidate& candidate )
                            : "" ) );
 }
 
+void Dialler::complain( const std::string& problem )
+{
+  if ( complaints_.size() < complaints_max and complaints_.insert( problem ).second ) {
+    log_.warn( "cannot reach sproxy yet, trying on: {}", problem );
+  }
+}
+
 // -- a turn -------------------------------------------------------------------------------------------------------
 
 void Dialler::turn( Time now )
@@ -410,31 +274,40 @@ void Dialler::turn( Time now )
     look_after( candidate, now );
     if ( candidate.link->ended() ) {
       tell_end_of( candidate );
-      if ( needed_ and not candidate.link->reached() and ways_.untried() > 0 ) {
+      if ( needed_ and not candidate.link->reached() and candidates_.untried() > 0 ) {
         redial_.failed_at_once( now );
       }
     }
   }
-  std::erase_if( candidates_, []( const Candidate& candidate ) { return candidate.link->ended().has_value(); } );
-  resolver_.tick( now );
+  candidates_.remove_if( []( const Candidate& candidate ) { return candidate.link->ended().has_value(); } );
+  candidates_.tick( now );
   if ( needed_ and redial_.next() <= now ) {
     dial( now );
   }
 }
 
+void Dialler::dial( Time now )
+{
+  candidates_.resolve(); // names may mean something else since we moved
+  std::uint64_t random = 0;
+  crypto_.random( std::as_writable_bytes( std::span { &random, 1 } ) );
+  redial_.dialled( now, random );
+  candidates_.dial( now, claim_.has_tunnel() );
+}
+
+void Dialler::resolved( bool first )
+{
+  if ( first and needed_ ) {
+    redial_.need( loop_.now() ); // the dials so far had nowhere to go
+  }
+  if ( needed_ ) {
+    redial_.failed_at_once( loop_.now() ); // what was dialled last is not sproxy's any more
+  }
+}
+
 Time Dialler::deadline() const
 {
-  Time deadline = resolver_.deadline();
-  if ( needed_ ) {
-    deadline = std::min( deadline, redial_.next() );
-  }
-  for ( const Candidate& candidate : candidates_ ) {
-    deadline = std::min( deadline, candidate.link->ended() ? loop_.now() : candidate.until() );
-  }
-  if ( const Time patient = patient_until(); patient > loop_.now() ) {
-    deadline = std::min( deadline, patient ); // somebody else may speak then
-  }
-  return deadline;
+  return std::min( candidates_.deadline(), needed_ ? redial_.next() : never );
 }
 
 } // namespace holdfast

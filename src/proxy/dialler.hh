@@ -3,10 +3,9 @@
 #include "core/claim.hh"
 #include "core/frame_batch.hh"
 #include "core/redial.hh"
-#include "net/resolver.hh"
+#include "proxy/candidates.hh"
 #include "proxy/link_leg.hh"
 #include "proxy/log.hh"
-#include "proxy/ways.hh"
 
 #include <functional>
 #include <memory>
@@ -18,21 +17,18 @@
 
 namespace holdfast {
 
-// How cproxy gets its links: resolves sproxy's name, dials while a link is needed, introduces itself on what
+// How cproxy gets its links: has sproxy dialled while one is needed (Candidates), introduces itself on what
 // connects, and hands over the link that was welcomed. Several dials may be under way; the first welcome wins.
 //
-// While a link is needed, the addresses of sproxy are dialled by turns, each as the kernel prefers and through
-// every other interface that has a route to it: a way that is dead keeps silent, and only another one tells in
-// time.
+// What it says is a claim, which lives in the tunnel's record; of new tunnels never more than one is asked for at a
+// time. Owns the links that are under way.
 class Dialler : public LinkOwner
 {
 public:
   struct Config
   {
-    HostPort sproxy {};
-    MakeWire wire {};
+    Candidates::Config dials {};
     Claim::Config claim {};
-    Pulse::Config pulse {};
   };
   struct Found
   {
@@ -73,7 +69,7 @@ public:
   [[nodiscard]] Time needed_since() const { return needed_since_; }
   // There is a link that works, and perhaps a better way to the same address: dialled once, and if nothing comes of
   // it, nothing happened.
-  void dial_beside( const Address& address );
+  void dial_beside( const Address& address ) { candidates_.dial_beside( address ); }
   // Something about the network of this machine changed. Dials from an address that is gone are hopeless: a SYN
   // that is under way keeps its address for ever. If a link is needed and ways to sproxy are other ones now, it is
   // dialled at once.
@@ -91,54 +87,25 @@ public:
   void frame_arrived( LinkLeg& link, const Frame& frame ) override;
 
 private:
-  // A link on its way to become the tunnel's.
-  struct Candidate
-  {
-    std::unique_ptr<LinkLeg> link;
-    Way way;
-    bool beside = false;           // of a link that works, see dial_beside()
-    std::optional<Hello> hello {}; // said on it
-    Time said {};                  // then
-    bool answered = false;         // and there was an answer
-
-    [[nodiscard]] bool asks_for_new_tunnel() const { return hello and hello->purpose == Purpose::new_tunnel; }
-    [[nodiscard]] Time until() const; // it is given up then
-  };
-
   void welcomed( Candidate& candidate, const Welcome& welcome );
   void look_after( Candidate& candidate, Time now );
-  // When the answer to the last hello should be here.
-  [[nodiscard]] Time patient_until() const;
   void say_hello( Candidate& candidate );
-  // A way other than the kernel's lets that one go first, if it works.
-  [[nodiscard]] bool gives_way( const Candidate& candidate, Time now ) const;
   void tell_end_of( const Candidate& candidate );
-  void resolve();
-  void dial( Time now );
-  // Whether a dial to it is under way now.
-  bool dial_all_ways_to( const Address& address, Time now );
-  bool dial( const Way& way, bool beside );
-  void make_room();
-  // Somebody has answered there, and takes his time to welcome us.
-  [[nodiscard]] bool is_answered( const Way& way, Time now ) const;
-  void complain( const std::string& problem );
   void tunnel_gone();
+  void dial( Time now );
+  void resolved( bool first );
+  void complain( const std::string& problem );
 
   Loop& loop_;
   FrameBatch& batch_;
-  std::span<std::byte> scratch_;
   const Crypto& crypto_;
   Log& log_;
-  Config config_;
   Events events_;
   Claim claim_;
   Redial redial_ { {} };
-  Resolver resolver_;
-  Ways ways_ {};
-  std::vector<Candidate> candidates_ {}; // in the order they were dialled
+  Candidates candidates_;
   bool needed_ = false;
   Time needed_since_ {};
-  Time hurried_ {};             // when the network changed last: what was dialled before says nothing about it
   Time made_ {};                // our tunnel was
   Time no_new_tunnel_until_ {}; // see tunnel_gone()
   unsigned short_lives_ = 0;    // tunnels in a row that were gone soon
