@@ -95,22 +95,30 @@ Fd try_listen( const Address& address, bool both_families, int& error )
 
 std::string Address::text() const
 {
+  sockaddr_in in {}; // the port is at the same place in both families (RFC 3493, 3.3)
+  std::memcpy( &in, &storage, sizeof in );
+  const std::string digits = host();
+  if ( family() != AF_INET and family() != AF_INET6 ) {
+    return digits;
+  }
+  const bool has_colons = digits.find( ':' ) != std::string::npos;
+  return fmt::format( "{}{}{}:{}", has_colons ? "[" : "", digits, has_colons ? "]" : "", ntohs( in.sin_port ) );
+}
+
+std::string Address::host() const
+{
   std::array<char, INET6_ADDRSTRLEN> digits {};
   if ( storage.ss_family == AF_INET ) {
     sockaddr_in in {};
     std::memcpy( &in, &storage, sizeof in );
-    ::inet_ntop( AF_INET, &in.sin_addr, digits.data(), digits.size() );
-    return fmt::format( "{}:{}", digits.data(), ntohs( in.sin_port ) );
+    return ::inet_ntop( AF_INET, &in.sin_addr, digits.data(), digits.size() );
   }
   if ( storage.ss_family == AF_INET6 ) {
     sockaddr_in6 in {};
     std::memcpy( &in, &storage, sizeof in );
-    if ( IN6_IS_ADDR_V4MAPPED( &in.sin6_addr ) ) {
-      ::inet_ntop( AF_INET, &in.sin6_addr.s6_addr[12], digits.data(), digits.size() );
-      return fmt::format( "{}:{}", digits.data(), ntohs( in.sin6_port ) );
-    }
-    ::inet_ntop( AF_INET6, &in.sin6_addr, digits.data(), digits.size() );
-    return fmt::format( "[{}]:{}", digits.data(), ntohs( in.sin6_port ) );
+    return IN6_IS_ADDR_V4MAPPED( &in.sin6_addr )
+             ? ::inet_ntop( AF_INET, &in.sin6_addr.s6_addr[12], digits.data(), digits.size() )
+             : ::inet_ntop( AF_INET6, &in.sin6_addr, digits.data(), digits.size() );
   }
   return "an unknown address";
 }

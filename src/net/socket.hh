@@ -27,6 +27,8 @@ struct Address
   [[nodiscard]] int family() const { return storage.ss_family; }
   // "192.0.2.1:23" or "[2001:db8::1]:23"; IPv4 inside IPv6 is written as IPv4.
   [[nodiscard]] std::string text() const;
+  // The same without the port and without []: "192.0.2.1" or "2001:db8::1".
+  [[nodiscard]] std::string host() const;
   [[nodiscard]] bool operator==( const Address& other ) const;
 };
 

@@ -134,7 +134,7 @@ void Cproxy::look_at_network( Time now )
   if ( paths_.news( now ) ) {
     dialler_.network_changed( now );
     if ( link != nullptr and not is_local( link->local() ) ) {
-      link->drop( fmt::format( "its address {} is gone", link->local().text() ) );
+      link->drop( fmt::format( "its address {} is gone", link->local().host() ) );
       dialler_.need( now );
       dialler_.hurry( now );
     } else if ( link != nullptr ) {

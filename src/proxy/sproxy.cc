@@ -315,7 +315,7 @@ void Sproxy::look_at_network( Time now )
         known->second = is_local( link->local() );
       }
       if ( not known->second ) {
-        link->drop( fmt::format( "our address {} is gone", link->local().text() ) );
+        link->drop( fmt::format( "our address {} is gone", link->local().host() ) );
         client->touch();
       }
     }

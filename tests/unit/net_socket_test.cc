@@ -182,6 +182,18 @@ TEST( Socket, WhoAcceptsAndDialsForSessionsLeavesTheLastDescriptorsAlone )
   EXPECT_GT( accepted.size(), before );
 }
 
+TEST( Address, IsWrittenWithItsPortOrWithoutIt )
+{
+  const auto written = []( const char* host ) {
+    const Address address = literal_address( host, 5000 ).value();
+    return address.text() + " " + address.host();
+  };
+  EXPECT_EQ( written( "192.0.2.1" ), "192.0.2.1:5000 192.0.2.1" );
+  EXPECT_EQ( written( "2001:db8::1" ), "[2001:db8::1]:5000 2001:db8::1" );
+  EXPECT_EQ( written( "::ffff:192.0.2.1" ), "192.0.2.1:5000 192.0.2.1" );
+  EXPECT_EQ( Address {}.text(), "an unknown address" );
+}
+
 TEST( Address, ItsNetworkIsItsFirstBits )
 {
   const auto network = []( const char* text, unsigned bits_v4, unsigned bits_v6 ) {
