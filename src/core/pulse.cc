@@ -13,8 +13,6 @@ constexpr Duration quiet_after = 60s;
 constexpr int beats_per_step = 32; // so the interval is between 1/16 and 1/32 of how long it has been quiet since
 constexpr std::uint8_t step_bits = 0x1f; // of the flags
 constexpr Duration interval_max = 1h;    // longer ones are not believed
-// No stream waits that long for a lost segment, even if it is lost again several times on a path of 600 ms.
-constexpr Duration stall_max = 10s;
 constexpr Duration absence_min = 1s;
 constexpr Duration sleep_min = 5s; // no machine is as busy as that: it was stopped or suspended
 constexpr std::uint64_t round_trip_max_us = 60'000'000; // beyond it somebody's stamps are wrong
@@ -141,7 +139,7 @@ Time Pulse::suspicion() const
   const Time from = std::max( heard_, awaited_ );
   const Time seen = std::min( seen_, from + std::max( stall_max, peer_interval() * config_.misses ) );
   const Time sign = only_bytes_count_ ? from : std::max( from, seen );
-  return sign + judged_interval() * config_.misses + allowance() + 1ns;
+  return sign + judged_interval() * config_.misses + allowance() + rest_due_ + 1ns;
 }
 
 bool Pulse::hopeless( Time now ) const

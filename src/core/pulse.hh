@@ -43,6 +43,7 @@ public:
   {
     heard_ = now;
     only_bytes_count_ = false;
+    rest_due_ = {};
   }
   // The peer's kernel has let us hear from it, though no byte could be read: a lost segment holds up those behind
   // it for a round trip and more, but they arrive, and ours are acknowledged. It proves the path, not the peer: a
@@ -51,6 +52,10 @@ public:
   // more than a second, it does not count before bytes have come: what the peer said meanwhile should lie there by
   // now, and if it does not, its connection may wait for a timer that was doubled again and again.
   void seen( Time when ) { seen_ = std::max( seen_, when ); }
+  // What was heard last is a part of something, and the rest is under way on a path that takes so long: the peer's
+  // kernel sends it when ours has acknowledged what it sent before. On a new link it sends some ten segments at
+  // once, then nothing for a round trip, whatever the peer says meanwhile. Counts until something is heard.
+  void awaits_rest( Duration round_trip ) { rest_due_ = std::min( round_trip, stall_max ); }
   // Our own process was late by `lateness` (stopped, suspended, a busy machine): that time says nothing about the
   // peer. After a sleep the network may be another one, so the link wakes up.
   void excuse( Duration lateness, Time now );
@@ -81,6 +86,9 @@ public:
   [[nodiscard]] Time next_look( Time now, bool writable ) const;
 
 private:
+  // No stream waits longer for a lost segment, even if it is lost again several times on a path of 600 ms.
+  static constexpr Duration stall_max = std::chrono::seconds { 10 };
+
   [[nodiscard]] unsigned step( Time now ) const;
   [[nodiscard]] Duration peer_interval() const;   // as it last announced
   [[nodiscard]] Duration judged_interval() const; // that its silence is measured against
@@ -94,9 +102,10 @@ private:
   Time heard_;
   Time seen_;
   bool only_bytes_count_ = false;
-  Time awaited_;      // when we last woke up, plus a round trip: no silence begins before
-  Time active_;       // a frame of a session was sent or heard, or we woke up
-  unsigned step_ = 0; // of our last beat
+  Duration rest_due_ {}; // how long the rest of what was heard may take
+  Time awaited_;         // when we last woke up, plus a round trip: no silence begins before
+  Time active_;          // a frame of a session was sent or heard, or we woke up
+  unsigned step_ = 0;    // of our last beat
   Time next_beat_;
   std::optional<std::uint64_t> waking_ {}; // our clock when we woke up, until the peer has heard a later reading
   Duration round_trip_ {};

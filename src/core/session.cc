@@ -2,6 +2,7 @@
 
 #include "core/bytes.hh"
 
+#include <algorithm>
 #include <array>
 
 namespace holdfast {
@@ -224,7 +225,7 @@ bool Session::something_can_wait() const
   return not closed_ and not reset_by_us() and not reset_by_peer() and ( inflow_.news() or inflow_.hungry() );
 }
 
-void Session::speak( FrameBatch& batch, Time now, Duration round_trip )
+void Session::speak( FrameBatch& batch, Time now, Duration round_trip, std::size_t piece_max )
 {
   if ( closed_ or reset_by_peer() ) {
     return;
@@ -258,7 +259,8 @@ void Session::speak( FrameBatch& batch, Time now, Duration round_trip )
     return;
   }
   if ( on_link_.may_send ) {
-    if ( const auto bytes = outflow_.readable(); not bytes.empty() ) {
+    if ( const auto all = outflow_.readable(); not all.empty() ) {
+      const auto bytes = all.first( std::min( all.size(), piece_max ) );
       auto data = header_with_news( FrameType::data, now, round_trip );
       data.sequence = outflow_.sent();
       batch.put( data, bytes );

@@ -102,7 +102,8 @@ public:
   // Whether there is something to say on this link now, not counting acknowledgements that can wait.
   [[nodiscard]] bool has_something_to_say() const;
   // Says the next thing, one frame, if there is any; acknowledgements that can wait are said too.
-  void speak( FrameBatch& batch, Time now, Duration round_trip );
+  // Of its bytes at most `piece_max` at once.
+  void speak( FrameBatch& batch, Time now, Duration round_trip, std::size_t piece_max = FrameHeader::payload_max );
   // On a link that does not carry the session yet, behind its hello, which has this number: positions, and with
   // `data` also the bytes not acknowledged when they are few; at most early_size_max in all. Nothing if it must be
   // said after the welcome. Nothing changes for the link that carries the session now.

@@ -21,6 +21,12 @@ constexpr Duration acknowledgement_delay = 20ms;
 // many sessions as slots; a peer that sends more than this before we could answer is not honest.
 constexpr std::size_t unknown_max = 65536;
 
+// The first bytes on a link go in pieces of a segment's size, with the frame's header and that of TLS: TCP sends
+// ten segments at once (RFC 6928) and the next ones a round trip later, and nothing of a piece is of use before all
+// of it is there.
+constexpr std::size_t small_at_first = 65536;
+constexpr std::size_t small_piece = 1400 - FrameHeader::size;
+
 } // namespace
 
 Tunnel::Tunnel( Side side, TunnelRecord& record, Memory memory, SessionLimits limits )
@@ -185,6 +191,7 @@ void Tunnel::speak_early( std::vector<std::byte>& into,
 void Tunnel::attach( std::size_t peer_window, std::uint64_t hello )
 {
   attached_ = true;
+  said_ = 0;
   peer_window_ = peer_window;
   closed_.clear(); // the peer asks again on this link
   for ( Session* session : std::exchange( turns_, {} ) ) {
@@ -322,7 +329,10 @@ void Tunnel::transmit( FrameBatch& batch, Time now, Duration round_trip )
       return;
     }
     const bool was_introduced = session->on_link_.introduced;
-    session->speak( batch, now, round_trip );
+    const std::size_t before = batch.bytes();
+    const std::size_t piece_max = said_ < small_at_first ? small_piece : FrameHeader::payload_max;
+    session->speak( batch, now, round_trip, piece_max );
+    said_ = std::min( said_ + batch.bytes() - before, small_at_first );
     if ( not was_introduced and not session->in_turns_ and session->has_something_to_say() ) {
       session->in_turns_ = true;
       turns_.push_front( session ); // who waits has waited for more than a position

@@ -111,6 +111,7 @@ private:
   SessionLimits limits_;
   std::size_t peer_window_ = 0;
   bool attached_ = false;
+  std::size_t said_ = 0; // bytes on this link, until they are many
   std::optional<ResetReason> goodbye_ {};
 
   std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_ {};

@@ -310,14 +310,15 @@ int pending_error( int fd )
   return error;
 }
 
-std::chrono::milliseconds since_last_acknowledgement( int fd )
+PathState path_state( int fd )
 {
   tcp_info info {};
   socklen_t length = sizeof info;
   if ( ::getsockopt( fd, IPPROTO_TCP, TCP_INFO, &info, &length ) != 0 ) {
-    return std::chrono::hours { 24 };
+    return { .since_last_segment = std::chrono::hours { 24 }, .round_trip = {} };
   }
-  return std::chrono::milliseconds { info.tcpi_last_ack_recv };
+  return { .since_last_segment = std::chrono::milliseconds { info.tcpi_last_ack_recv },
+           .round_trip = std::chrono::microseconds { info.tcpi_rtt } };
 }
 
 void prepare_leg( int fd )

@@ -101,11 +101,17 @@ struct Connecting
 // clears it (SO_ERROR, socket(7)).
 [[nodiscard]] int pending_error( int fd );
 
-// How long ago the kernel accepted a segment of a connected TCP socket, be it only an acknowledgement, or data that
-// must wait for some that was lost: tcpi_last_ack_recv of TCP_INFO (tcp(7)). Linux 6.18 was seen to count new and
-// duplicate acknowledgements and data in order, out of order and repeated; not what lies outside of the window. In
-// steps of the kernel's clock, 1 to 10 ms. A day if the kernel does not say.
-[[nodiscard]] std::chrono::milliseconds since_last_acknowledgement( int fd );
+// What the kernel knows of the path of a connected TCP socket: TCP_INFO (tcp(7)).
+struct PathState
+{
+  // How long ago it accepted a segment, be it only an acknowledgement, or data that must wait for some that was
+  // lost (tcpi_last_ack_recv). Linux 6.18 was seen to count new and duplicate acknowledgements and data in order,
+  // out of order and repeated; not what lies outside of the window. In steps of the kernel's clock, 1 to 10 ms.
+  std::chrono::milliseconds since_last_segment;
+  std::chrono::microseconds round_trip; // smoothed (tcpi_rtt)
+};
+// A day and 0 if the kernel does not say.
+[[nodiscard]] PathState path_state( int fd );
 
 // Whether the peer of a connection has ended its stream or reset it, whatever is still to be read.
 [[nodiscard]] bool has_left( int fd );

@@ -10,6 +10,12 @@ namespace holdfast {
 
 namespace {
 
+// The first bytes go in records of a segment's size: nothing of a record is of use before all of it is there, and
+// after ten segments TCP waits for a round trip (RFC 6928). With 22 bytes of TLS and a timestamp they fit into
+// 1,500 bytes of IPv6.
+constexpr std::size_t small_at_first = 65536;
+constexpr std::size_t small_record = 1400;
+
 // What is read in one call is bounded in ciphertext, too: records of one byte cost as much as large ones, 11,000 of
 // them 25 ms. Who has not sent any data yet, not even a greeting, gets less.
 constexpr int reads_at_once = 4;
@@ -109,6 +115,7 @@ Transfer TlsWire::send( std::span<const iovec> from )
     std::size_t count = 0;
     const int result = write_some( std::span { context_.record_ }.first( gathered ), count );
     total += count;
+    sent_ += count;
     if ( result != 1 or count < gathered ) {
       const Transfer transfer = result == 1 ? Transfer {} : not_moved( result );
       return total > 0 and transfer.kind == Transfer::Kind::would_block
@@ -157,7 +164,9 @@ void TlsWire::interrupted()
 // Gathers the next record's bytes from `slice` and `offset` on, and moves both.
 std::size_t TlsWire::gather( std::span<const iovec> from, std::size_t& slice, std::size_t& offset )
 {
+  const bool is_small = sent_ < small_at_first and is_open(); // all of a client's first flight arrives at once
   std::span<std::byte> record { context_.record_ };
+  record = is_small ? record.first( small_record ) : record;
   std::size_t filled = 0;
   while ( slice < from.size() and filled < record.size() ) {
     const std::span<const std::byte> all { static_cast<const std::byte*>( from[slice].iov_base ),

@@ -43,6 +43,7 @@ public:
   void say_no_more() override;
   void let_return() override { handshake_.let_return(); }
   bool stirred() override { return socket_.stirred(); }
+  [[nodiscard]] bool in_record() const override { return ssl_ and ::SSL_has_pending( ssl_.get() ) == 1; }
   [[nodiscard]] const std::string& problem() const override
   {
     return problem_.empty() ? handshake_.problem() : problem_;
@@ -69,6 +70,7 @@ private:
   TlsHandshake handshake_;
   std::unique_ptr<SSL, Deleter<::SSL_free>> ssl_ {}; // none until there is something to do
   std::uint64_t received_ = 0;                       // bytes of data
+  std::uint64_t sent_ = 0;                           // bytes of data
   std::uint64_t messages_ = 0;                       // of TLS itself, since it is open
   bool broken_ = false;                              // nothing may be asked of OpenSSL any more
   std::string problem_ {};                           // since it is open

@@ -61,6 +61,8 @@ public:
   // Whether any byte has come from the network since this was last asked: a sign of life, even if it completes
   // nothing.
   [[nodiscard]] virtual bool stirred() = 0;
+  // Whether the last bytes that came are part of something that has not come whole: more of it is under way.
+  [[nodiscard]] virtual bool in_record() const { return false; }
   // Why open(), receive() or send() failed, when there is more to say than an errno; for a person.
   [[nodiscard]] virtual const std::string& problem() const = 0;
 };

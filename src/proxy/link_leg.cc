@@ -15,6 +15,8 @@ namespace {
 // s, and on faster paths it still is a few times what the loop can be late with.
 constexpr int unsent_max = 131072;
 constexpr int reads_per_turn = 4;
+constexpr int gentle_writes = 8; // in a round trip: two of ten segments may be used up by TLS
+constexpr int gentle_round_trips = 2;
 constexpr int writes_per_turn = 8;
 
 } // namespace
@@ -147,13 +149,18 @@ void LinkLeg::ready( std::uint32_t events )
 
 Time LinkLeg::deadline() const
 {
-  return pulse_.next_look( loop_.now(), writable() );
+  const Time look = pulse_.next_look( loop_.now(), writable() );
+  return paused_until_ > loop_.now() ? std::min( look, paused_until_ ) : look;
 }
 
 bool LinkLeg::suspicious( Time now )
 {
   if ( pulse_.suspicious( now ) and connected() ) {
-    pulse_.seen( now - since_last_acknowledgement( wire_->socket().get() ) );
+    const PathState path = path_state( wire_->socket().get() );
+    pulse_.seen( now - path.since_last_segment );
+    if ( reader_.held() > 0 or wire_->in_record() ) {
+      pulse_.awaits_rest( path.round_trip );
+    }
   }
   return pulse_.suspicious( now );
 }
@@ -257,6 +264,13 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
   }
 }
 
+void LinkLeg::begin_gently()
+{
+  const Duration round_trip = path_state( wire_->socket().get() ).round_trip;
+  distance_ = round_trip / gentle_writes;
+  gentle_until_ = loop_.now() + gentle_round_trips * round_trip;
+}
+
 void LinkLeg::flush( FrameBatch& batch )
 {
   if ( flushed() or not writable() ) {
@@ -271,6 +285,9 @@ void LinkLeg::write( FrameBatch& batch )
 {
   const Transfer sent = wire_->send( io_vectors( batch.slices() ) );
   writable_ = sent.kind == Transfer::Kind::moved and sent.count == batch.bytes();
+  if ( const Time now = loop_.now(); now < gentle_until_ ) {
+    paused_until_ = now + distance_;
+  }
   batch.finish( sent.count );
   if ( sent.kind == Transfer::Kind::failed ) {
     drop_for( sent );

@@ -103,7 +103,14 @@ public:
   void transmit( FrameBatch& batch, Tunnel* tunnel, Time now );
   // The same without heartbeats and frames of a tunnel: only what was said.
   void flush( FrameBatch& batch );
-  [[nodiscard]] bool writable() const { return may_speak() and not ended_ and writable_; }
+  [[nodiscard]] bool writable() const
+  {
+    return may_speak() and not ended_ and writable_ and loop_.now() >= paused_until_;
+  }
+  // The link carries a tunnel from now on, and TCP has no more than ten segments for its first round trip, be they
+  // ever so small. So writes of the first two round trips keep a little distance: what a program writes meanwhile
+  // goes together, and nobody waits for a whole round trip until the eleventh segment may go.
+  void begin_gently();
   [[nodiscard]] bool flushed() const { return rest_.empty(); }
   // The other end, which dialled, is one that we expect again.
   void let_return() { wire_->let_return(); }
@@ -140,6 +147,9 @@ private:
   bool writable_ = true;
   bool starts_over_ = false;
   Duration reach_ {};
+  Time gentle_until_ {};
+  Duration distance_ {}; // of writes until then
+  Time paused_until_ {};
   bool lingers_ = false;
   bool held_ = false;
   bool knocks_ = false; // held, and something has arrived

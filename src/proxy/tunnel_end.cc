@@ -187,6 +187,7 @@ void TunnelEnd::attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, 
     drain( std::move( link_ ) );
   }
   link_ = std::move( link );
+  link_->begin_gently();
   tunnel_.attach( peer_window, hello );
   detached_since_ = loop_.now();
 }

@@ -125,6 +125,42 @@ TEST_F( TlsTest, APartOfARecordIsASignOfLife )
   EXPECT_FALSE( ends.server->stirred() );
 }
 
+TEST_F( TlsTest, KnowsThatTheRestOfARecordIsUnderWay )
+{
+  const Ends ends { client, server };
+  ASSERT_TRUE( ends.open() );
+  EXPECT_FALSE( ends.server->in_record() );
+  send_text( *ends.client, std::string( 1000, 'x' ) );
+  std::array<std::byte, 1022> record {};
+  ASSERT_EQ( receive( ends.server->socket().get(), record ).count, record.size() );
+  auto sockets = socket_pair(); // the server gets the record in two parts
+  std::swap( ends.server->socket(), sockets[0] );
+  ASSERT_EQ( send( sockets[1].get(), std::span<const std::byte> { record }.first( 500 ) ).count, 500 );
+  EXPECT_EQ( receive_text( *ends.server ), "" );
+  EXPECT_TRUE( ends.server->in_record() );
+  ASSERT_EQ( send( sockets[1].get(), std::span<const std::byte> { record }.subspan( 500 ) ).count, 522 );
+  EXPECT_EQ( receive_text( *ends.server ).size(), 1000 );
+  EXPECT_FALSE( ends.server->in_record() );
+}
+
+// Ten segments are all that TCP sends at first. What they hold must be of use, so records are small then.
+TEST_F( TlsTest, TheFirstRecordsFitIntoASegment )
+{
+  const auto ends_with = [&]( std::size_t cut_at ) {
+    const Ends ends { client, server };
+    EXPECT_TRUE( ends.open() );
+    send_text( *ends.client, std::string( 14'480, 'x' ) );
+    std::vector<std::byte> first( cut_at );
+    EXPECT_EQ( receive( ends.server->socket().get(), first ).count, cut_at );
+    auto sockets = socket_pair();
+    std::swap( ends.server->socket(), sockets[0] );
+    EXPECT_EQ( send( sockets[1].get(), std::span<const std::byte> { first } ).count, cut_at );
+    return receive_text( *ends.server ).size();
+  };
+  EXPECT_EQ( ends_with( 1'422 ), 1'400 );
+  EXPECT_EQ( ends_with( 10 * 1'422 ), 14'000 );
+}
+
 TEST_F( TlsTest, AClientGoesNoFurtherWithAServerItDoesNotKnow )
 {
   std::optional<Digest> shown;

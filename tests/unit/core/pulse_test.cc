@@ -529,6 +529,23 @@ TEST( Pulse, OurOwnLatenessExcusesWhatTheKernelSawAsWell )
   EXPECT_TRUE( pulse.suspicious( start + 1s + 551ms ) );
 }
 
+// A new link on a path of 600 ms: ten segments come at once, the last of them breaks off in the middle of a frame,
+// and the next ones come a round trip later. It was once suspected after 300 ms, over and over.
+TEST( Pulse, TheRestOfAFrameMayTakeARoundTrip )
+{
+  Pulse pulse { {}, start };
+  pulse.heard( start + 100ms );
+  ASSERT_TRUE( pulse.suspicious( start + 401ms ) );
+  pulse.awaits_rest( 600ms );
+  EXPECT_FALSE( pulse.suspicious( start + 1s ) );
+  EXPECT_TRUE( pulse.suspicious( start + 1001ms ) );
+  pulse.heard( start + 700ms ); // some of it: all that counts begins anew
+  EXPECT_FALSE( pulse.suspicious( start + 1s ) );
+  EXPECT_TRUE( pulse.suspicious( start + 1001ms ) );
+  pulse.awaits_rest( 1h );
+  EXPECT_TRUE( pulse.suspicious( start + 11'001ms ) ) << "no path takes so long";
+}
+
 // -- jitter ------------------------------------------------------------------------------------------------------
 
 TEST( Pulse, ACleanPathGetsNoTimeAsAPresent )

@@ -967,5 +967,48 @@ TEST( Tunnel, AnotherLinkMayLetAProgramWriteMore )
   EXPECT_EQ( end.tunnel.next_touched(), &session );
 }
 
+// What a session says on a new link, as sizes of its data frames.
+std::vector<std::size_t> pieces_on_a_new_link( End& end )
+{
+  end.tunnel.attach( 1U << 20U );
+  Pipe link { FrameType::hello };
+  link.capacity = 1U << 20U;
+  link.wire = greeting( FrameType::hello );
+  FrameBatch batch;
+  std::vector<std::size_t> sizes;
+  for ( std::size_t before = 0; link.wire.size() != before; ) {
+    before = link.wire.size();
+    link.fill( batch, &end.tunnel, Time { 1h } );
+    end.turn( Time { 1h } );
+  }
+  EXPECT_FALSE( link.deliver( std::string::npos, [&]( const Frame& frame ) {
+    if ( frame.header.type == FrameType::data ) {
+      sizes.push_back( frame.payload.size() );
+    }
+    return Verdict {};
+  } ) );
+  return sizes;
+}
+
+// TCP sends ten segments at once and the next ones a round trip later. A frame of 16 KiB would not be whole before.
+TEST( Tunnel, TheFirstBytesOnALinkGoInPiecesOfASegmentsSize )
+{
+  TestMemory memory { 64, 16, 4 };
+  End end { Side::opener, memory, { .outflow = { 1U << 20U }, .inflow = { 1000, 1U << 20U } } };
+  Program& app = *end.open();
+  app.to_write = stream( 0, 200'000 );
+  end.turn( Time { 1h } );
+  for ( int link = 0; link < 2; ++link ) { // on the second one the open is said again, and so is all behind it
+    const auto sizes = pieces_on_a_new_link( end );
+    std::size_t at = 0;
+    for ( const std::size_t size : sizes ) {
+      EXPECT_LE( size, at < 60'000 ? 1'368 : FrameHeader::payload_max ) << "at " << at;
+      at += size;
+    }
+    EXPECT_EQ( at, 200'000 );
+    EXPECT_LT( sizes.size(), 70 ) << "then they are large again";
+  }
+}
+
 } // namespace
 } // namespace holdfast
