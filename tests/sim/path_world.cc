@@ -12,7 +12,8 @@ namespace {
 
 constexpr Time begin { 1h };
 constexpr Duration an_hour = 1h;
-constexpr Duration slow_after = 63s; // beats may be rarer by then
+constexpr Duration notice_max = 2min; // until a path is missed that died while nothing happened: three slow beats
+constexpr Duration slow_after = 63s;  // beats may be rarer by then
 constexpr std::size_t bulk_ahead = 100'000;
 
 constexpr std::array impairments = {
@@ -223,6 +224,9 @@ void PathWorld::pump( Program& program )
 void PathWorld::die()
 {
   next_death_ = stage_.now + 30s + up_to( chance_, 4min );
+  if ( next_death_ > begin + an_hour - notice_max ) {
+    next_death_ = never; // it would be noticed after the hour only
+  }
   Link* const link = near_.link();
   if ( link == nullptr or noticed_by_ ) {
     return;
