@@ -155,6 +155,7 @@ void TlsHandshake::finish()
     return;
   }
   finished_ = true;
+  waits_ = false;
   socket_.trust();
   if ( early_ != Early::none ) {
     early_ = ::SSL_get_early_data_status( ssl_ ) == SSL_EARLY_DATA_ACCEPTED ? Early::accepted : Early::refused;
@@ -205,7 +206,6 @@ int TlsHandshake::read( std::span<std::byte> into, std::size_t& count )
   const int result = ::SSL_read_ex( ssl_, into.data(), into.size(), &count );
   if ( SSL_is_init_finished( ssl_ ) == 1 ) {
     finish();
-    waits_ = false;
   }
   return result;
 }
