@@ -157,6 +157,9 @@ void TlsHandshake::finish()
   finished_ = true;
   waits_ = false;
   socket_.trust();
+  if ( early_ == Early::sent and early_sent_ == 0 ) {
+    early_ = Early::none; // there was nothing to say in time, so for the other end nothing was early
+  }
   if ( early_ != Early::none ) {
     early_ = ::SSL_get_early_data_status( ssl_ ) == SSL_EARLY_DATA_ACCEPTED ? Early::accepted : Early::refused;
   }

@@ -56,6 +56,22 @@ TEST_F( ReturningTest, WordsGoOutWithTheFirstFlightAndAreAnsweredInTheSecond )
   EXPECT_EQ( receive_text( *ends.client ), "latest" );
 }
 
+// The client once kept the binding of the first flight, and the server had that of the handshake: no proof was right,
+// and a tunnel whose hello had to wait for another one's answer was given up.
+TEST_F( ReturningTest, WhoSaysNothingInTheFirstFlightHasTheBindingOfTheHandshake )
+{
+  const Ends ends { client, server };
+  ends.client->hurry();
+  ASSERT_TRUE( ends.client->open() );
+  ASSERT_TRUE( ends.client->may_send() );
+  ASSERT_TRUE( ends.server->open() ) << ends.server->problem();
+  ASSERT_TRUE( ends.client->open() ) << ends.client->problem();
+  ASSERT_TRUE( ends.server->open() ) << ends.server->problem();
+  ASSERT_TRUE( ends.client->is_open() and ends.server->is_open() );
+  EXPECT_FALSE( ends.client->refused_early() );
+  EXPECT_EQ( ends.server->channel().binding, ends.client->channel().binding );
+}
+
 TEST_F( ReturningTest, WhatDoesNotFitIntoTheFirstFlightFollowsWhenTheHandshakeIsFinished )
 {
   const Ends ends { client, server };
