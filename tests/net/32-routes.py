@@ -26,27 +26,8 @@ from flows import Listener, Source, dial
 part = sys.argv[1] if len(sys.argv) > 1 else "kept"
 
 
-class TwoWays(harness.Routed):
-    def __init__(self, world):
-        super().__init__(world)
-        harness.wire(self.client, "eth1", self.router, "c1")
-        self.router.ip("addr add 10.3.0.1/24 dev c1")
-        self.client.ip("addr add 10.3.0.10/24 dev eth1")
-        # The router answers each address where it lives, as two access networks would.
-        self.client.run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
-
-    def default(self, which):
-        self.client.ip(f"route replace default via {('10.1.0.1', '10.3.0.1')[which]}")
-        self.world.say(f"the default route goes by eth{which}")
-
-    def kill(self, which):
-        """This way out is dead, silently and in both directions."""
-        self.router.nft(f"table inet dead {{ chain f {{ type filter hook forward priority 0; iif c{which} drop; oif c{which} drop\n}}\n}}\n")
-        self.world.say(f"the network behind eth{which} is dead")
-
-
 def scenario(world):
-    net = TwoWays(world)
+    net = harness.TwoWays(world)
     net.client.knows("far.example", net.server_address)
     target = Listener(world, net.server, 7000)
     world.sproxy(net.server, "--target", "127.0.0.1:7000", 6000)
@@ -66,7 +47,7 @@ def scenario(world):
         return time.monotonic() - began
 
     def links():
-        return [line.split()[3].rsplit(":", 1)[0] for line in net.client.connections(6000) if line.startswith("ESTAB")]
+        return [link.rsplit(":", 1)[0] for link in net.links()]
 
     flow()
     world.same(links(), ["10.1.0.10"], "at first the link goes by eth0")
@@ -89,7 +70,7 @@ def scenario(world):
             new = f"10.9.0.{30 + number}"
             old = net.server_address if number == 0 else f"10.9.0.{29 + number}"
             net.client.run("sh", "-ec", f"ip link set eth{number % 2} down; ip link set eth{1 - number % 2} up;"
-                                        f" ip route replace default via {('10.1.0.1', '10.3.0.1')[1 - number % 2]}")
+                                        f" ip route replace default via {net.gateways[1 - number % 2]}")
             net.server.run("sh", "-ec", f"ip addr del {old}/24 dev eth0; ip addr add {new}/24 dev eth0; ip route replace default via 10.9.0.1")
             net.client.knows("far.example", new)
             took = flow()
@@ -101,7 +82,7 @@ def scenario(world):
             old, new = ("10.1.0.10/24 dev eth0", "10.3.0.10/24 dev eth1")[1 - way], ("10.1.0.10/24 dev eth0", "10.3.0.10/24 dev eth1")[way]
             if number == 0:
                 net.client.ip("addr del", new)
-            net.client.run("sh", "-ec", f"ip addr del {old}; ip addr add {new}; ip route replace default via {('10.1.0.1', '10.3.0.1')[way]}")
+            net.client.run("sh", "-ec", f"ip addr del {old}; ip addr add {new}; ip route replace default via {net.gateways[way]}")
             app.send(Source(1), upto + 10_000 * number)
             world.during_quietly((0.7, 0.05, 0.45, 0.1, 0.6)[number % 5])
         lasted = time.monotonic() - began

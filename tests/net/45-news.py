@@ -44,21 +44,6 @@ int socket( int family, int type, int protocol )
 """
 
 
-class TwoWays(harness.Routed):
-    def __init__(self, world):
-        super().__init__(world)
-        harness.wire(self.client, "eth1", self.router, "c1")
-        self.router.ip("addr add 10.3.0.1/24 dev c1")
-        self.client.ip("addr add 10.3.0.10/24 dev eth1")
-        self.client.run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
-
-    def default(self, which):
-        self.client.ip(f"route replace default via {('10.1.0.1', '10.3.0.1')[which]}")
-
-    def links(self):
-        return [line.split()[3] for line in self.client.connections(6000) if line.startswith("ESTAB")]
-
-
 def slowest_word(world, app, far, seconds):
     """Words back and forth for so long; how long the slowest of them took."""
     slowest, end = 0.0, time.monotonic() + seconds
@@ -141,7 +126,7 @@ def deaf(world, net, cproxy, app, far):
 
 def detour(world, net, cproxy, app, far):
     net.client.ip("route add default via 10.3.0.1 metric 1000")
-    net.router.nft("table inet dead { chain f { type filter hook forward priority 0; iif c0 drop; oif c0 drop\n}\n}\n")
+    net.kill(0)
     asked = time.monotonic()
     greet(world, app, far)
     took = time.monotonic() - asked
@@ -179,7 +164,7 @@ def start(world, net):
 
 
 def scenario(world):
-    net = TwoWays(world)
+    net = harness.TwoWays(world)
     target = Listener(world, net.server, 7000)
     world.sproxy(net.server, "--target", "127.0.0.1:7000", 6000)
     cproxy = start(world, net)

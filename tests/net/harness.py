@@ -454,7 +454,7 @@ class World:
                 raise Failure(f"{proxy.name} had trouble of its own at the end: {trouble[0]}")
 
 
-# ---------------------------------------------------------------- the two usual topologies
+# ---------------------------------------------------------------- the usual topologies
 
 
 def wire(one, one_name, other, other_name):
@@ -565,6 +565,39 @@ class Routed:
         shown = self.router.run("nft", "list", "table", "ip", "cut").stdout
         self.router.run("nft", "delete", "table", "ip", "cut")
         return int(re.search(r"packets (\d+)", shown)[1])
+
+
+class TwoWays(Routed):
+    """A machine with two ways out, as one with Wi-Fi and a cable. The default route goes by eth0 at first.
+
+    client eth0 (10.1.0.10, or a guest as in Routed) --- c0 [router] s0 --- eth0 server (10.9.0.2)
+           eth1 (10.3.0.10)                          --- c1
+    """
+
+    gateways = "10.1.0.1", "10.3.0.1"
+
+    def __init__(self, world):
+        super().__init__(world)
+        wire(self.client, "eth1", self.router, "c1")
+        self.router.ip("addr add 10.3.0.1/24 dev c1")
+        self.client.ip("addr add 10.3.0.10/24 dev eth1")
+        # What answers a link on the way that the route does not take comes in there; a strict filter would drop it.
+        self.client.run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=0")
+
+    def default(self, which):
+        """The kernel prefers this way from now on; the other one lives."""
+        self.client.ip(f"route replace default via {self.gateways[which]}")
+        self.world.say(f"the default route goes by eth{which}")
+
+    def kill(self, which):
+        """This way out is dead from now on, silently and in both directions."""
+        self.router.nft(f"table inet dead {{ chain f {{ type filter hook forward priority 0;"
+                        f" iif c{which} drop; oif c{which} drop\n}}\n}}\n")
+        self.world.say(f"the network behind eth{which} is dead")
+
+    def links(self, port=6000):
+        """Our ends of the links: "10.1.0.10:40000", or "10.3.0.10%eth1:40000" when bound to an interface."""
+        return [line.split()[3] for line in self.client.connections(port) if line.startswith("ESTAB")]
 
 
 # ---------------------------------------------------------------- the frame around a scenario
