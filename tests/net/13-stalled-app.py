@@ -13,7 +13,7 @@ stays bounded, and in the end the sleepers find every byte.
 import time
 
 import harness
-from flows import Listener, Source, dial
+from flows import Listener, Source, ask, dial
 
 SIZE, SILENCE = 150_000_000, 30
 
@@ -24,9 +24,6 @@ def scenario(world):
     sproxy = world.sproxy(net.server, "--target", "127.0.0.1:7000", 6000)
     cproxy = world.cproxy(net.client, 5000, net.server_address, 6000)
 
-    def link():
-        return [line.split()[3] for line in net.client.connections(6000) if line.startswith("ESTAB")]
-
     down, up = Source(1), Source(2)
     sleeper = dial(world, net.client, "127.0.0.1", 5000, "sleeper").expect(down)
     target.next().send(down, SIZE, then_end=True)
@@ -35,7 +32,7 @@ def scenario(world):
     talker = dial(world, net.client, "127.0.0.1", 5000, "talker")
     answerer = target.next()
     world.until(lambda: sleeper.got > 1_000_000 and drowsy.got > 1_000_000, 20, "both streams to flow")
-    at_first = link()
+    at_first = net.client.links()
     world.same(len(at_first), 1, "all share one link")
     sleeper.pause()
     drowsy.pause()
@@ -45,14 +42,10 @@ def scenario(world):
     while time.monotonic() < end:
         turns += 1
         asked = time.monotonic()
-        talker.write(b"question %d\n" % turns)
-        world.until(lambda: answerer.text.endswith(b"question %d\n" % turns), 10, "the question to arrive")
-        answerer.write(b"answer %d\n" % turns)
-        world.until(lambda: talker.text.endswith(b"answer %d\n" % turns), 10, "the answer to arrive")
-        slowest = max(slowest, time.monotonic() - asked)
+        slowest = max(slowest, ask(world, talker, answerer, b"question %d\n" % turns, 10))
         world.until(lambda: time.monotonic() > asked + 0.1, 1, "the next question")
     world.check(slowest < 3, f"{turns} questions were answered, the slowest in {1000 * slowest:.0f} ms")
-    world.same(link(), at_first, "the link is the same connection as before")
+    world.same(net.client.links(), at_first, "the link is the same connection as before")
     world.check(sleeper.got < SIZE and drowsy.got < SIZE, "the sleepers were asleep in the middle of their streams")
     held = max(cproxy.memory_kib(), sproxy.memory_kib())
     world.check(held < 400_000, f"memory is bounded: cproxy {cproxy.memory_kib()} KiB, sproxy {sproxy.memory_kib()} KiB")
@@ -61,7 +54,7 @@ def scenario(world):
     drowsy.resume()
     world.until(lambda: sleeper.ends and drowsy.ends, 60, lambda: f"both streams to end ({sleeper!r}, {drowsy!r})")
     world.same((sleeper.sha256(), drowsy.sha256()), (down.sha256(SIZE), up.sha256(SIZE)), "every byte has arrived")
-    world.same(link(), at_first, "the link is still the same connection")
+    world.same(net.client.links(), at_first, "the link is still the same connection")
 
 
 harness.main(scenario)

@@ -25,15 +25,12 @@ def scenario(world):
     world.sproxy(net.server, "--target", "127.0.0.1:7000", 6000)
     cproxy = world.cproxy(net.client, 5000, net.server_address, 6000)
 
-    def link():
-        return [line.split()[3] for line in net.client.connections(6000) if line.startswith("ESTAB")]
-
     up, down = Source(1), Source(2)
     bulk = dial(world, net.client, "127.0.0.1", 5000, "bulk").expect(down)
     far = target.next().expect(up)
     talker = dial(world, net.client, "127.0.0.1", 5000, "talker")
     answerer = target.next()
-    began, at_first = time.monotonic(), link()
+    began, at_first = time.monotonic(), net.client.links()
     cproxy.mark()
     bulk.send(up, SIZE, then_end=True)
     far.send(down, SIZE, then_end=True)
@@ -53,7 +50,7 @@ def scenario(world):
     world.check(lasted > 8, f"the line really was slow: {lasted:.0f} s for {SIZE} bytes each way")
     world.same((bulk.sha256(), far.sha256()), (down.sha256(SIZE), up.sha256(SIZE)), "every byte arrived, both ways")
     world.say(f"{len(waits)} answers, the quickest in {min(waits):.2f} s, the slowest in {max(waits):.2f} s")
-    world.same(link(), at_first, "the link is the same connection as before")
+    world.same(net.client.links(), at_first, "the link is the same connection as before")
     world.check(not [line for line in cproxy.since() if "moved" in line], "cproxy did not move for nothing")
 
 

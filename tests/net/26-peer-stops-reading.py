@@ -14,7 +14,7 @@ import time
 
 import harness
 import wire
-from flows import Listener, Source, dial
+from flows import Listener, Source, ask, dial
 from peer import Peer
 
 SIZE = 60_000_000
@@ -29,15 +29,7 @@ def scenario(world):
     answerer = target.next()
 
     def slowest_of(questions):
-        slowest = 0.0
-        for number in range(questions):
-            asked = time.monotonic()
-            talker.write(b"question %d\n" % number)
-            world.until(lambda: answerer.text.endswith(b"question %d\n" % number), 10, "the question to arrive")
-            answerer.write(b"answer %d\n" % number)
-            world.until(lambda: talker.text.endswith(b"answer %d\n" % number), 10, "the answer to arrive")
-            slowest = max(slowest, time.monotonic() - asked)
-        return slowest
+        return max(ask(world, talker, answerer, b"question %d\n" % number, 10) for number in range(questions))
 
     light = sproxy.memory_kib()
     peer = Peer(world, net.client, net.server_address, 6000)

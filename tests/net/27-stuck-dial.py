@@ -12,7 +12,7 @@ dials vanish in a black hole, the old link goes on being used as soon as it spea
 import time
 
 import harness
-from flows import Listener, dial
+from flows import Listener, ask, dial
 
 
 def scenario(world):
@@ -26,12 +26,7 @@ def scenario(world):
     def slowest_of(questions):
         slowest = 0.0
         for number in range(questions):
-            asked = time.monotonic()
-            talker.write(b"question %d\n" % number)
-            world.until(lambda: answerer.text.endswith(b"question %d\n" % number), 15, "the question to arrive")
-            answerer.write(b"answer %d\n" % number)
-            world.until(lambda: talker.text.endswith(b"answer %d\n" % number), 15, "the answer to arrive")
-            slowest = max(slowest, time.monotonic() - asked)
+            slowest = max(slowest, ask(world, talker, answerer, b"question %d\n" % number))
             world.during_quietly(0.02)
         return slowest
 

@@ -14,29 +14,21 @@ import sys
 import time
 
 import harness
-from flows import Listener, dial
+from flows import Listener, ask, dial
 
 part = sys.argv[1] if len(sys.argv) > 1 else "cproxy"
 LIMITED = ["prlimit", "--nofile=64:64"]
-
-
-def start(world, space, name, *arguments):
-    """A proxy with few descriptors."""
-    proxy = space.start(name, *LIMITED, harness.holdfast(name), *world.security(name), *arguments)
-    proxy.is_proxy = True
-    world.until(lambda: "listening on" in proxy.log(), 20, f"{name} to listen")
-    return proxy
 
 
 def scenario(world):
     net = harness.Routed(world)
     target = Listener(world, net.server, 7000)
     if part == "sproxy":
-        poor = start(world, net.server, "sproxy", "--target", "127.0.0.1:7000", 6000)
+        poor = world.sproxy(net.server, "--target", "127.0.0.1:7000", 6000, before=LIMITED)
         world.cproxy(net.client, 5000, net.server_address, 6000)
     else:
         world.sproxy(net.server, "--target", "127.0.0.1:7000", 6000)
-        poor = start(world, net.client, "cproxy", 5000, net.server_address, 6000)
+        poor = world.cproxy(net.client, 5000, net.server_address, 6000, before=LIMITED)
     talker = dial(world, net.client, "127.0.0.1", 5000, "talker")
     answerer = target.next()
     words = 0
@@ -44,10 +36,7 @@ def scenario(world):
     def answers(timeout=10):
         nonlocal words
         words += 1
-        talker.write(b"word %d\n" % words)
-        world.until(lambda: answerer.text.endswith(b"word %d\n" % words), timeout, "the word to arrive")
-        answerer.write(b"word %d\n" % words)
-        world.until(lambda: talker.text.endswith(b"word %d\n" % words), timeout, "the answer to arrive")
+        ask(world, talker, answerer, b"word %d\n" % words, timeout)
 
     answers()
     poor.mark()

@@ -22,7 +22,7 @@ import time
 
 import harness
 import wire
-from flows import Listener, dial
+from flows import Listener, ask, dial
 from peer import Peer
 
 part = sys.argv[1] if len(sys.argv) > 1 else "wall"
@@ -73,13 +73,6 @@ time_t time( time_t* at )
 """
 
 
-def start(world, space, name, *arguments, before=()):
-    proxy = space.start(name, *before, harness.holdfast(name), *world.security(name), *arguments)
-    proxy.is_proxy = True
-    world.until(lambda: "listening on" in proxy.log(), 20, f"{name} to listen")
-    return proxy
-
-
 def pair(world, net, target):
     app = dial(world, net.client, "127.0.0.1", 5000, "app")
     far = target.next()
@@ -88,24 +81,16 @@ def pair(world, net, target):
     def talk(timeout=15):
         nonlocal words
         words += 1
-        app.write(b"word %d\n" % words)
-        world.until(lambda: far.text.endswith(b"word %d\n" % words), timeout, "the word to arrive")
-        far.write(b"word %d\n" % words)
-        world.until(lambda: app.text.endswith(b"word %d\n" % words), timeout, "the answer to arrive")
+        ask(world, app, far, b"word %d\n" % words, timeout)
 
     talk()
     return talk
 
 
 def wall(world, net, target):
-    source, library = world.folder / "jumpy.c", world.folder / "jumpy.so"
-    source.write_text(JUMPY)
-    harness.run("cc", "-shared", "-fPIC", "-o", library, source, "-ldl")
-    jumpy = ["env", f"LD_PRELOAD={library}"]
-    if "libasan" in harness.run("ldd", harness.holdfast("cproxy")).stdout:
-        jumpy = ["env", f"LD_PRELOAD={library}", "ASAN_OPTIONS=verify_asan_link_order=0"]
-    sproxy = start(world, net.server, "sproxy", "--target", "127.0.0.1:7000", 6000, before=jumpy)
-    cproxy = start(world, net.client, "cproxy", "--misses", "10", 5000, net.server_address, 6000, before=jumpy)
+    jumpy = world.lied_to(JUMPY)
+    sproxy = world.sproxy(net.server, "--target", "127.0.0.1:7000", 6000, before=jumpy)
+    cproxy = world.cproxy(net.client, "--misses", "10", 5000, net.server_address, 6000, before=jumpy)
     talk = pair(world, net, target)
     world.until(lambda: cproxy.lines("connected"), 5, "the log")
     cproxy.mark(), sproxy.mark()
@@ -122,8 +107,8 @@ def wall(world, net, target):
 
 
 def late(world, net, target):
-    start(world, net.server, "sproxy", "--target", "127.0.0.1:7000", 6000)
-    cproxy = start(world, net.client, "cproxy", "--misses", "10", 5000, net.server_address, 6000)
+    world.sproxy(net.server, "--target", "127.0.0.1:7000", 6000)
+    cproxy = world.cproxy(net.client, "--misses", "10", 5000, net.server_address, 6000)
     talk = pair(world, net, target)
     cproxy.mark()
     for length in (1.2, 3, 1.05, 2, 1.5, 1.1):
@@ -137,8 +122,8 @@ def late(world, net, target):
 
 def sleep(world, net, target):
     # Patience follows --keep: a link is hopeless after 2 s, and what is detached is over after 2 s.
-    sproxy = start(world, net.server, "sproxy", "--keep", "2s", "--target", "127.0.0.1:7000", 6000)
-    cproxy = start(world, net.client, "cproxy", "--keep", "2s", 5000, net.server_address, 6000)
+    sproxy = world.sproxy(net.server, "--keep", "2s", "--target", "127.0.0.1:7000", 6000)
+    cproxy = world.cproxy(net.client, "--keep", "2s", 5000, net.server_address, 6000)
     talk = pair(world, net, target)
     for who in ([cproxy, sproxy], [sproxy, cproxy]):
         for proxy in who:

@@ -15,7 +15,7 @@ one move, and after that nothing more be dialled.
 import time
 
 import harness
-from flows import Listener, dial
+from flows import Listener, ask, dial
 
 
 def noise(net, number):
@@ -46,16 +46,10 @@ def scenario(world):
     app = dial(world, net.client, "127.0.0.1", 5000, "app")
     far = target.next()
 
-    def talk(word):
-        app.write(word)
-        world.until(lambda: far.text.endswith(word), 15, "a word to arrive")
-        far.write(word)
-        world.until(lambda: app.text.endswith(word), 15, "the answer to arrive")
-
     def links():
         return [line.split()[3] for line in net.client.connections(6000)]
 
-    talk(b"before")
+    ask(world, app, far, b"before")
     world.during(1, "at rest, to see what rest costs")
     quiet = cproxy.cpu_seconds(), time.monotonic()
     world.during(2, "at rest")
@@ -67,7 +61,7 @@ def scenario(world):
         noise(net, number)
         world.turn(0)
         if number % 10 == 9:
-            talk(b"word %d" % number)
+            ask(world, app, far, b"word %d" % number)
     lasted = time.monotonic() - began
     share = (cproxy.cpu_seconds() - spent) / lasted
     world.same(links(), link, "the link is the same connection")
@@ -84,7 +78,7 @@ def scenario(world):
     world.during(1, "still dead")
     net.move(net.next_address())
     net.open()
-    talk(b"after")
+    ask(world, app, far, b"after")
     world.check(not set(links()) & set(link), "the session goes on, on another link")
     world.during(4, "to see whether anything more is dialled")
     moves = [line for line in cproxy.since() if "moved" in line]

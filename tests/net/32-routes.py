@@ -47,7 +47,7 @@ def scenario(world):
         return time.monotonic() - began
 
     def links():
-        return [link.rsplit(":", 1)[0] for link in net.links()]
+        return [link.rsplit(":", 1)[0] for link in net.client.links()]
 
     flow()
     world.same(links(), ["10.1.0.10"], "at first the link goes by eth0")

@@ -72,7 +72,7 @@ def replaced(world, net, cproxy, app, far):
 def better(world, net, cproxy, app, far):
     net.default(1)
     slowest = slowest_word(world, app, far, 2)
-    world.check(net.links()[0].startswith("10.3.0.10:"), f"the link is on the other interface: {net.links()}")
+    world.check(net.client.links()[0].startswith("10.3.0.10:"), f"the link is on the other interface: {net.client.links()}")
     world.same(len(cproxy.lines("moved")), 1, "by one move")
     world.check(slowest < 1, f"the slowest word took {1000 * slowest:.0f} ms")
     world.same(cproxy.lines("nothing heard"), [], "nothing was suspected")
@@ -87,7 +87,7 @@ def flapping(world, net, cproxy, app, far):
 
 
 def noise(world, net, cproxy, app, far):
-    link, spent, began = net.links(), cproxy.cpu_seconds(), time.monotonic()
+    link, spent, began = net.client.links(), cproxy.cpu_seconds(), time.monotonic()
     script = ("while :; do for n in 1 2 3 4 5 6 7 8; do echo link add noise$n type veth peer name noise${n}p;"
               " echo addr add 172.20.$n.1/24 dev noise$n; echo link set noise$n up;"
               " echo addr add 10.1.0.10$n/24 dev eth0; echo addr add fd00:1::$n/64 dev eth0 nodad;"
@@ -103,7 +103,7 @@ def noise(world, net, cproxy, app, far):
     changes = len(counter.log().splitlines())
     used = cproxy.cpu_seconds() - spent
     world.check(changes > 100 * lasted, f"{changes / lasted:.0f} changes a second, the slowest word took {1000 * slowest:.0f} ms")
-    world.same((net.links(), cproxy.lines("moved")), (link, []), "the same link")
+    world.same((net.client.links(), cproxy.lines("moved")), (link, []), "the same link")
     world.check(used < 0.25 * lasted, f"cproxy used {100 * used / lasted:.1f} % of a processor, words and heartbeats included")
 
 
@@ -113,7 +113,7 @@ def far_away(world, net, cproxy, app, far):
     (sproxy,) = [program for program in world.programs if program.name == "sproxy"]
     world.until(lambda: sproxy.lines("our address 10.9.0.2 is gone"), 10, "sproxy to drop the link")
     greet(world, app, far)
-    world.same([line.split()[4] for line in net.client.connections(6000) if line.startswith("ESTAB")], ["10.9.0.30:6000"],
+    world.same(net.client.links(far_ends=True), ["10.9.0.30:6000"],
                "the session goes on with the server's new address")
 
 
@@ -130,25 +130,17 @@ def detour(world, net, cproxy, app, far):
     asked = time.monotonic()
     greet(world, app, far)
     took = time.monotonic() - asked
-    world.check(net.links()[-1].startswith("10.3.0.10%eth1:"), f"the link is bound to the other interface after {1000 * took:.0f} ms")
+    world.check(net.client.links()[-1].startswith("10.3.0.10%eth1:"), f"the link is bound to the other interface after {1000 * took:.0f} ms")
     world.check(took < 5, "and that was quick")
 
 
 def families(world, net, cproxy, app, far):
-    world.check(net.links()[0].startswith("10.1.0.10:"), "the link is IPv4")
+    world.check(net.client.links()[0].startswith("10.1.0.10:"), "the link is IPv4")
 
 
 def start(world, net):
     if part == "deaf":
-        source, library = world.folder / "deaf.c", world.folder / "deaf.so"
-        source.write_text(DEAF)
-        harness.run("cc", "-shared", "-fPIC", "-o", library, source, "-ldl")
-        more = ["ASAN_OPTIONS=verify_asan_link_order=0"]
-        proxy = net.client.start("cproxy", "env", f"LD_PRELOAD={library}", *more, harness.holdfast("cproxy"),
-                                 *world.security("cproxy"), 5000, net.server_address, 6000)
-        proxy.is_proxy = True
-        world.until(lambda: "listening on" in proxy.log(), 20, "cproxy to listen")
-        return proxy
+        return world.cproxy(net.client, 5000, net.server_address, 6000, before=world.lied_to(DEAF))
     if part == "families":
         net.client.ip("addr add 2001:db8:1::10/64 dev eth0 nodad")
         net.client.ip("-6 route add default via 2001:db8:1::1")

@@ -12,6 +12,7 @@ import hashlib
 import random
 import socket
 import struct
+import time
 
 from harness import Failure
 
@@ -246,6 +247,16 @@ def greet(world, app, far, word=b"hello", timeout=20):
     app.write(word)
     far.write(word)
     world.until(lambda: far.text[up:] == word and app.text[down:] == word, timeout, lambda: f"{word} both ways ({app!r}, {far!r})")
+
+
+def ask(world, app, far, word, timeout=15):
+    """A question, and the same word as its answer; returns how long both took."""
+    asked = time.monotonic()
+    app.write(word)
+    world.until(lambda: far.text.endswith(word), timeout, lambda: f"{word} to arrive ({app!r}, {far!r})")
+    far.write(word)
+    world.until(lambda: app.text.endswith(word), timeout, lambda: f"the answer to {word} ({app!r}, {far!r})")
+    return time.monotonic() - asked
 
 
 def pair(world, net, target, port=5000):

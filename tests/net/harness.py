@@ -269,6 +269,14 @@ class Namespace:
         shown = self.run("ss", "-Htan", f"( {wanted} )" if wanted else "").stdout
         return [line for line in shown.splitlines() if not line.startswith(("LISTEN", "TIME-WAIT"))]
 
+    def links(self, port=6000, far_ends=False):
+        """Our ends of the links that are established, "10.1.0.10:40000", or "10.3.0.10%eth1:40000" when bound to an interface."""
+        return [line.split()[4 if far_ends else 3] for line in self.connections(port) if line.startswith("ESTAB")]
+
+    def reaches(self, address):
+        """Waits until the wires to that address work."""
+        self.world.until(lambda: self.run("ping", "-c1", "-W1", address, check=False).returncode == 0, 10, "the wires to work")
+
     def listens(self, port):
         return bool(self.run("ss", "-Htln", f"sport = :{port}").stdout.strip())
 
@@ -406,11 +414,18 @@ class World:
 
     # -- Holdfast itself
 
-    def cproxy(self, space, *arguments, name="cproxy", state=None, ready=True):
-        return self._proxy(space, name, "cproxy", arguments, state, ready)
+    def cproxy(self, space, *arguments, name="cproxy", state=None, ready=True, before=()):
+        """`before` is what stands before the program: prlimit, env or the like, with its arguments."""
+        return self._proxy(space, name, "cproxy", arguments, state, ready, before)
 
-    def sproxy(self, space, *arguments, name="sproxy", state=None, ready=True):
-        return self._proxy(space, name, "sproxy", arguments, state, ready)
+    def sproxy(self, space, *arguments, name="sproxy", state=None, ready=True, before=()):
+        return self._proxy(space, name, "sproxy", arguments, state, ready, before)
+
+    def lied_to(self, source):
+        """For `before`: functions of libc are replaced by those of this C source."""
+        (self.folder / "lies.c").write_text(source)
+        run("cc", "-shared", "-fPIC", "-o", self.folder / "lies.so", self.folder / "lies.c", "-ldl")
+        return ["env", f"LD_PRELOAD={self.folder / 'lies.so'}", "ASAN_OPTIONS=verify_asan_link_order=0"]
 
     def state(self, name):
         """The state directory of a proxy of this name, unless it was given another one."""
@@ -422,13 +437,14 @@ class World:
             return []
         return ["--state-dir", state or self.state(name)] + ["--insecure"] * self.insecure
 
-    def _proxy(self, space, name, program, arguments, state, ready):
+    def _proxy(self, space, name, program, arguments, state, ready, before):
         arguments = [*self.security(name, *arguments, state=state), *arguments]
-        before = (self.folder / f"{name}.log").stat().st_size if (self.folder / f"{name}.log").exists() else 0
-        proxy = space.start(name, holdfast(program), *arguments)
+        log = self.folder / f"{name}.log"
+        earlier = log.stat().st_size if log.exists() else 0
+        proxy = space.start(name, *before, holdfast(program), *arguments)
         proxy.is_proxy = True
         if ready:
-            self.until(lambda: "listening on" in proxy.log()[before:] or not proxy.running(), 20,
+            self.until(lambda: "listening on" in proxy.log()[earlier:] or not proxy.running(), 20,
                        f"{name} to listen")
             if not proxy.running():
                 raise Failure(f"{name} ended at once: {proxy.log().strip()}")
@@ -482,8 +498,7 @@ class Lan:
         self.server.ip("addr add 10.0.0.2/24 dev eth0")
         self.address = "10.0.0.11"
         self.client.ip("addr add 10.0.0.11/24 dev eth0")
-        world.until(lambda: self.client.run("ping", "-c1", "-W1", "10.0.0.2", check=False).returncode == 0, 10,
-                    "the wires to work")
+        self.client.reaches(self.server_address)
 
     def go_away(self):
         """ip addr del A: the client has no address any more."""
@@ -522,8 +537,7 @@ class Routed:
         self.address = "10.1.0.10"
         self.client.ip("addr add 10.1.0.10/24 dev eth0")
         self.client.ip("route add default via 10.1.0.1")
-        world.until(lambda: self.client.run("ping", "-c1", "-W1", "10.9.0.2", check=False).returncode == 0, 10,
-                    "the wires to work")
+        self.client.reaches(self.server_address)
 
     def go_away(self):
         self.client.ip(f"addr del {self.address}/24 dev eth0")
@@ -594,10 +608,6 @@ class TwoWays(Routed):
         self.router.nft(f"table inet dead {{ chain f {{ type filter hook forward priority 0;"
                         f" iif c{which} drop; oif c{which} drop\n}}\n}}\n")
         self.world.say(f"the network behind eth{which} is dead")
-
-    def links(self, port=6000):
-        """Our ends of the links: "10.1.0.10:40000", or "10.3.0.10%eth1:40000" when bound to an interface."""
-        return [line.split()[3] for line in self.client.connections(port) if line.startswith("ESTAB")]
 
 
 # ---------------------------------------------------------------- the frame around a scenario
