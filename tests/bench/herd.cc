@@ -18,6 +18,7 @@
 #include "net/tls.hh"
 #include "proxy/cproxy.hh"
 #include "proxy/openssl_crypto.hh"
+#include "tool.hh"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -26,7 +27,6 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -354,15 +354,11 @@ private:
 };
 
 // Eight dials, a link, an app's two ends, a listener, two loops' and the sessions' memory for each.
-void raise_descriptor_limit( std::size_t clients )
+void descriptors_for( std::size_t clients )
 {
-  rlimit limit {};
-  if ( ::getrlimit( RLIMIT_NOFILE, &limit ) == 0 ) {
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit( RLIMIT_NOFILE, &limit );
-  }
-  if ( limit.rlim_cur < 15 * clients + 100 ) {
-    throw StartupError( fmt::format( "{} descriptors are too few (ulimit -n)", limit.rlim_cur ) );
+  const auto limit = raise_descriptor_limit();
+  if ( limit < 15 * clients + 100 ) {
+    throw StartupError( fmt::format( "{} descriptors are too few (ulimit -n)", limit ) );
   }
 }
 
@@ -379,7 +375,7 @@ int run( int argc, char** argv )
   CLI11_PARSE( app, argc, argv );
 
   std::signal( SIGPIPE, SIG_IGN );
-  raise_descriptor_limit( options.count );
+  descriptors_for( options.count );
   Loop loop;
   Herd herd { loop, options };
   Orders orders { loop, herd };
@@ -401,10 +397,5 @@ int run( int argc, char** argv )
 
 int main( int argc, char** argv )
 {
-  try {
-    return holdfast::run( argc, argv );
-  } catch ( const std::exception& trouble ) {
-    fmt::print( stderr, "bench_herd: {}\n", trouble.what() );
-    return 1;
-  }
+  return holdfast::run_tool( "bench_herd", holdfast::run, argc, argv );
 }

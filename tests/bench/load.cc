@@ -20,6 +20,7 @@
 #include "net/loop.hh"
 #include "net/signals.hh"
 #include "net/socket.hh"
+#include "tool.hh"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -27,7 +28,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <memory>
@@ -81,15 +81,6 @@ const std::vector<std::byte>& zeros()
 std::span<const std::byte> bytes_of( const std::string& text )
 {
   return std::as_bytes( std::span { text } );
-}
-
-void raise_descriptor_limit()
-{
-  rlimit limit {};
-  if ( ::getrlimit( RLIMIT_NOFILE, &limit ) == 0 ) {
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit( RLIMIT_NOFILE, &limit ); // with fewer, accept or connect says so
-  }
 }
 
 // -- the target --------------------------------------------------------------------------------------------------
@@ -463,7 +454,7 @@ int run( int argc, char** argv )
   be_idle->add_option( "--count", count )->check( CLI::PositiveNumber )->capture_default_str();
   CLI11_PARSE( app, argc, argv );
 
-  raise_descriptor_limit();
+  raise_descriptor_limit(); // with fewer than it takes, accept or connect says so
   const Duration time { std::llround( seconds * 1e9 ) };
   if ( be_target->parsed() ) {
     return target( bind, to.port );
@@ -482,10 +473,5 @@ int run( int argc, char** argv )
 
 int main( int argc, char** argv )
 {
-  try {
-    return holdfast::run( argc, argv );
-  } catch ( const std::exception& trouble ) {
-    fmt::print( stderr, "bench_load: {}\n", trouble.what() );
-    return 1;
-  }
+  return holdfast::run_tool( "bench_load", holdfast::run, argc, argv );
 }

@@ -1,4 +1,5 @@
 #include "net/tls.hh"
+#include "tool.hh"
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -10,9 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstdio>
 #include <ctime>
-#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -123,19 +122,19 @@ void measure( std::size_t count )
               each( halfway - idle ) - each( open - idle ) / 2 );
 }
 
-} // namespace
-
-int main( int argc, char** argv )
+int run( int argc, char** argv )
 {
   std::size_t links = 500;
   CLI::App app { "bench_tls: what one TLS link costs", "bench_tls" };
   app.add_option( "--links", links, "How many to make" )->check( CLI::Range( 10, 5000 ) )->capture_default_str();
   CLI11_PARSE( app, argc, argv );
-  try {
-    measure( links );
-    return 0;
-  } catch ( const std::exception& trouble ) {
-    std::fprintf( stderr, "bench_tls: %s\n", trouble.what() );
-    return 1;
-  }
+  measure( links );
+  return 0;
+}
+
+} // namespace
+
+int main( int argc, char** argv )
+{
+  return holdfast::run_tool( "bench_tls", run, argc, argv );
 }

@@ -336,16 +336,22 @@ class Program:
 # -- against sproxy ------------------------------------------------------------------------------------------------------
 
 
+def opened(link, target, word):
+    """Session 1 begins, with a word and without waiting for an answer. Returns its socket at the target."""
+    link.say("open", 1)
+    link.say("data", 1, 0, 0, payload=word)
+    far = target.next()
+    read(far, word)
+    link.expect("opened", session=1)
+    link.expect("ack", session=1, acknowledgement=len(word))
+    return far
+
+
 def one_session_and_a_move(client, target):
     """7.1 to 7.4, 8: open without a round trip, data, acknowledgement on delivery, resume and replay."""
     link, welcome = client.new_tunnel()
     assert welcome.version == 1 and welcome.window > 0 and welcome.beat >= 1000
-    link.say("open", 1)
-    link.say("data", 1, 0, 0, payload=b"hi")
-    far = target.next()
-    read(far, b"hi")
-    link.expect("opened", session=1)
-    link.expect("ack", session=1, acknowledgement=2)
+    far = opened(link, target, b"hi")
     far.sendall(b"ok")
     link.expect("data", session=1, sequence=0, acknowledgement=2, payload=b"ok")
 
@@ -413,12 +419,7 @@ def secrets(client):
 def the_first_flight(client, target):
     """5.7, 8.4: positions and bytes behind the hello, and what still comes on the link that is replaced."""
     link, _ = client.new_tunnel()
-    link.say("open", 1)
-    link.say("data", 1, 0, 0, payload=b"one")
-    far = target.next()
-    read(far, b"one")
-    link.expect("opened", session=1)
-    link.expect("ack", session=1, acknowledgement=3)
+    far = opened(link, target, b"one")
 
     def early(other):
         other.say("resume", 1, 3, 0, payload=u64(0), flags=EARLY)

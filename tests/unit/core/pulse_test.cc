@@ -253,6 +253,15 @@ FrameHeader heartbeat( unsigned flags )
   return { .type = FrameType::heartbeat, .flags = static_cast<std::uint8_t>( flags ), .sequence = 1 };
 }
 
+// So many, each so long after the one before. Returns when the last one came.
+Time heartbeats_heard( Pulse& pulse, Time now, int count, Duration apart, unsigned flags = 0 )
+{
+  for ( int i = 0; i < count; ++i ) {
+    pulse.heartbeat_heard( heartbeat( flags ), now += apart );
+  }
+  return now;
+}
+
 TEST( Pulse, SilenceIsMeasuredAgainstThePaceThatThePeerAnnounced )
 {
   Pulse pulse { {}, start };
@@ -569,9 +578,7 @@ TEST( Pulse, AnUnsteadyPathGetsTimeAndLosesItAgain )
   pulse.heard( now );
   EXPECT_FALSE( pulse.suspicious( now + 300ms + 235ms ) );
   EXPECT_TRUE( pulse.suspicious( now + 300ms + 245ms ) );
-  for ( int i = 0; i < 50; ++i ) { // five seconds
-    pulse.heartbeat_heard( heartbeat( 0 ), now += 100ms );
-  }
+  heartbeats_heard( pulse, now, 50, 100ms ); // five seconds
   EXPECT_LT( pulse.allowance(), 12ms );
 }
 
@@ -579,13 +586,9 @@ TEST( Pulse, ThePatienceWithAnUnsteadyPathHasABound )
 {
   Pulse pulse { {}, start };
   Time now = start;
-  for ( int i = 0; i < 100; ++i ) {
-    pulse.heartbeat_heard( heartbeat( 0 ), now += 10h );
-  }
+  now = heartbeats_heard( pulse, now, 100, 10h );
   EXPECT_EQ( pulse.allowance(), 300ms );
-  for ( int i = 0; i < 100; ++i ) {
-    pulse.heartbeat_heard( heartbeat( 0 ), now += 100ms );
-  }
+  heartbeats_heard( pulse, now, 100, 100ms );
   EXPECT_LT( pulse.allowance(), 3ms ) << "and what took hours is forgotten as soon as everything else";
 }
 
@@ -604,9 +607,7 @@ TEST( Pulse, HeartbeatsThatAreSlowOnPurposeSayNothingAboutThePath )
 {
   Pulse pulse { {}, start };
   Time now = start;
-  for ( int i = 0; i < 100; ++i ) {
-    pulse.heartbeat_heard( heartbeat( 3 ), now += 500ms );
-  }
+  now = heartbeats_heard( pulse, now, 100, 500ms, 3 );
   EXPECT_EQ( pulse.allowance(), 0s );
   pulse.heartbeat_heard( heartbeat( 0 ), now += 500ms );
   EXPECT_EQ( pulse.allowance(), 0s ) << "this one came when the one before had said";

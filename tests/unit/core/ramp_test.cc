@@ -10,6 +10,16 @@ using namespace std::chrono_literals;
 constexpr Allowance::Config three { .at_once = 3, .every = 10ms };
 constexpr Time start { 1h };
 
+// Three have come, so nobody else may at once.
+Ramp full()
+{
+  Ramp ramp { three };
+  for ( int i = 0; i < 3; ++i ) {
+    ramp.let_in( start );
+  }
+  return ramp;
+}
+
 TEST( Ramp, AFewComeInAtOnce )
 {
   Ramp ramp { three };
@@ -22,10 +32,7 @@ TEST( Ramp, AFewComeInAtOnce )
 
 TEST( Ramp, TheOthersAreToldToComeOneAfterAnother )
 {
-  Ramp ramp { three };
-  for ( int i = 0; i < 3; ++i ) {
-    ramp.let_in( start );
-  }
+  Ramp ramp = full();
   EXPECT_EQ( ramp.wait( start ), 10ms );
   ramp.put_off( start );
   EXPECT_EQ( ramp.wait( start ), 20ms );
@@ -35,10 +42,7 @@ TEST( Ramp, TheOthersAreToldToComeOneAfterAnother )
 
 TEST( Ramp, WhoComesWhenHeWasToldComesIn )
 {
-  Ramp ramp { three };
-  for ( int i = 0; i < 3; ++i ) {
-    ramp.let_in( start );
-  }
+  Ramp ramp = full();
   std::vector<Time> told;
   for ( int i = 0; i < 100; ++i ) {
     told.push_back( start + ramp.wait( start ) );
@@ -52,10 +56,7 @@ TEST( Ramp, WhoComesWhenHeWasToldComesIn )
 
 TEST( Ramp, ADisturbedOneIsQuietAgainAfterAWhile )
 {
-  Ramp ramp { three };
-  for ( int i = 0; i < 3; ++i ) {
-    ramp.let_in( start );
-  }
+  Ramp ramp = full();
   ramp.put_off( start );
   for ( int i = 0; i < 3; ++i ) {
     EXPECT_EQ( ramp.wait( start + 1s ), 0ms );
