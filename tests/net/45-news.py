@@ -13,17 +13,19 @@ would tell cproxy nothing here for a minute (--misses 600), so whatever happens 
     noise     hundreds of changes a second that do not concern the link: the same link, and next to no processor time
     far       the server's address and name are replaced: sproxy drops the link at once
     deaf      netlink is forbidden: one line says so, and silence tells, as ever
+    down      the interface of the link is set down and keeps its address: the link goes by the other one
+    unplugged (with the usual patience) its cable is pulled, and it keeps address and route: likewise
     detour    (with the usual patience) the way of the link dies silently, and the other interface is up
     families  (with the usual patience) IPv6 is a black hole from the beginning, IPv4 works
 
-    45-news.py replaced | better | flapping | noise | far | deaf | detour | families
+    45-news.py replaced | better | flapping | noise | far | deaf | down | unplugged | detour | families
 """
 
 import sys
 import time
 
 import harness
-from flows import Listener, dial, greet
+from flows import Listener, Source, dial, greet
 
 part = sys.argv[1] if len(sys.argv) > 1 else "replaced"
 
@@ -124,6 +126,31 @@ def deaf(world, net, cproxy, app, far):
     world.check(cproxy.lines("nothing heard"), "silence told, and the session went on")
 
 
+def down(world, net, cproxy, app, far, target):
+    """Known bytes are under way both ways while it happens, and afterwards."""
+    net.client.ip("route add default via 10.3.0.1 metric 1000")
+    up, back, size = Source(1), Source(2), 100_000_000
+    streams = dial(world, net.client, "127.0.0.1", 5000, "stream").expect(back), target.next().expect(up)
+    streams[0].send(up, size, then_end=True)
+    streams[1].send(back, size, then_end=True)
+    world.until(lambda: min(stream.got for stream in streams) > size / 10, 20, lambda: f"a tenth of {streams}")
+    if part == "down":
+        net.client.ip("link set eth0 down")
+    else:
+        net.router.ip("link set c0 down")
+    asked = time.monotonic()
+    greet(world, app, far)
+    took = time.monotonic() - asked
+    world.check(max(stream.got for stream in streams) < size, f"it happened in the middle of {streams}")
+    world.check("10.1.0.10/24" in net.client.ip("addr show dev eth0").stdout, f"eth0 is {part} and keeps its address")
+    world.check(took < 5, f"a word right after that took {1000 * took:.0f} ms")
+    world.until(lambda: all(link.startswith("10.3.0.10") for link in net.client.links()), 10, "the old link to be closed, which may be read for two seconds more")
+    world.same(len(net.client.links()), 1, "one link is left, and goes by the other interface")
+    world.until(lambda: all(stream.ends for stream in streams), 60, lambda: f"both streams to end {streams}")
+    world.same([stream.sha256() for stream in streams], [back.sha256(size), up.sha256(size)], "every byte arrived, both ways")
+    world.same(len(cproxy.lines("moved")), 1, "by one move")
+
+
 def detour(world, net, cproxy, app, far):
     net.client.ip("route add default via 10.3.0.1 metric 1000")
     net.kill(0)
@@ -151,7 +178,7 @@ def start(world, net):
     if part == "far":
         net.client.knows("far.example", net.server_address)
         return world.cproxy(net.client, 5000, "far.example", 6000)
-    patience = [] if part == "detour" else ["--misses", "600"]
+    patience = [] if part in ("detour", "unplugged") else ["--misses", "600"]
     return world.cproxy(net.client, *patience, 5000, net.server_address, 6000)
 
 
@@ -163,7 +190,8 @@ def scenario(world):
     app = dial(world, net.client, "127.0.0.1", 5000, "app")
     far = target.next()
     greet(world, app, far)
-    parts = {"replaced": replaced, "better": better, "flapping": flapping, "noise": noise, "far": far_away, "deaf": deaf, "detour": detour, "families": families}
+    parts = {"replaced": replaced, "better": better, "flapping": flapping, "noise": noise, "far": far_away, "deaf": deaf,
+             **dict.fromkeys(("down", "unplugged"), lambda *all_that: down(*all_that, target)), "detour": detour, "families": families}
     parts[part](world, net, cproxy, app, far)
 
 
