@@ -74,6 +74,14 @@ def holdfast(program):
     return str(path)
 
 
+def bench(program):
+    """A program of tests/bench, from HOLDFAST_BENCH or else from the release build."""
+    path = Path(os.environ.get("HOLDFAST_BENCH", REPOSITORY / "build" / "release" / "tests" / "bench")) / program
+    if not os.access(path, os.X_OK):
+        raise Failure(f"no program {path}: build it first, or name its folder in HOLDFAST_BENCH")
+    return str(path)
+
+
 def run(*command, check=True, timeout=30, **more):
     """Runs a short command to its end; its output is returned, its failure is ours."""
     done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -650,7 +658,7 @@ def main(scenario):
 
     if os.geteuid() != 0:
         if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0:
-            kept = [f"{name}={os.environ[name]}" for name in ("HOLDFAST_BIN", "PATH") if name in os.environ]
+            kept = [f"{name}={os.environ[name]}" for name in ("HOLDFAST_BIN", "HOLDFAST_BENCH", "PATH") if name in os.environ]
             os.execvp("sudo", ["sudo", "-n", "env", *kept, sys.executable, *sys.argv, *["insecure"] * INSECURE])
         print("SKIPPED: network namespaces need root (run the tests with sudo)")
         sys.exit(SKIPPED)
