@@ -5,6 +5,7 @@
 """
 
 import json
+import re
 import subprocess
 
 from harness import Failure
@@ -16,16 +17,20 @@ class Herd:
         self.program = space.start(name, "nice", "-n", nice, program, *options, stdin=subprocess.PIPE)
         self.lines = 0
 
+    def said(self):
+        """What it answered, without what its cproxies logged."""
+        return [line for line in self.program.log().splitlines() if not re.match(r"\d{4}-\d\d-\d\d ", line)]
+
     def next_line(self, timeout, what):
-        self.world.until(lambda: len(self.program.log().splitlines()) > self.lines or not self.program.running(), timeout, what)
-        said = self.program.log().splitlines()
+        self.world.until(lambda: len(self.said()) > self.lines or not self.program.running(), timeout, what)
+        said = self.said()
         if len(said) <= self.lines:
             raise Failure(f"{self.program.name} ended")
         self.lines += 1
         return said[self.lines - 1]
 
     def until_ready(self, timeout):
-        """Every session has had an echo; lines of its log may come before."""
+        """Every session has had an echo."""
         while self.next_line(timeout, "all to be there") != "ready":
             pass
 
