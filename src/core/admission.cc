@@ -151,6 +151,12 @@ void Admission::put_off( Welcome& welcome, Duration wait )
   welcome.retry_after = std::chrono::ceil<std::chrono::milliseconds>( wait ); // as the wire has it
 }
 
+std::optional<Id> Admission::tunnel_of( const Digest& identity, const Id& instance ) const
+{
+  const auto found = by_owner_.find( { identity, instance } );
+  return found == by_owner_.end() ? std::nullopt : std::optional { found->second };
+}
+
 void Admission::forget( const Id& tunnel )
 {
   const auto found = tunnels_.find( tunnel );

@@ -63,6 +63,8 @@ public:
     }
   }
 
+  // The one that this client has, if any.
+  [[nodiscard]] std::optional<Id> tunnel_of( const Digest& identity, const Id& instance ) const;
   void forget( const Id& tunnel ); // unknown from now on, and after a crash as well
   [[nodiscard]] std::size_t tunnels() const { return tunnels_.size(); }
 

@@ -60,6 +60,7 @@ void Reception::arrived( Fd socket )
   link->hold();
   turnstile_.arrived( ++last_, network_of( link->peer(), network_v4, network_v6 ) );
   strangers_[last_] = { std::move( link ) };
+  guests_[link.get()] = last_;
 }
 
 void Reception::frame_arrived( LinkLeg& link, const Frame& frame )
@@ -80,19 +81,21 @@ std::unique_ptr<LinkLeg> Reception::take( const LinkLeg& link )
 {
   const auto stranger = find( link );
   auto taken = std::move( stranger->second.link );
+  guests_.erase( &link );
   let_go( stranger );
   return taken;
 }
 
 Reception::Strangers::iterator Reception::find( const LinkLeg& link )
 {
-  return std::ranges::find_if( strangers_, [&]( const auto& entry ) { return entry.second.link.get() == &link; } );
+  return strangers_.find( guests_.at( &link ) );
 }
 
 Reception::Strangers::iterator Reception::let_go( Strangers::iterator stranger )
 {
   turnstile_.left( stranger->first );
   return strangers_.erase( stranger );
+  guests_.erase( stranger->second.link.get() );
 }
 
 void Reception::close()

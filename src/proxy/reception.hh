@@ -15,6 +15,7 @@
 #include <span>
 #include <string_view>
 
+#include <unordered_map>
 namespace holdfast {
 
 // Where links arrive at sproxy and wait until they have introduced themselves. Strangers are cheap and get little:
@@ -86,6 +87,7 @@ private:
   Introduced introduced_;
   Turnstile turnstile_;
   Strangers strangers_ {};
+  std::unordered_map<const LinkLeg*, Turnstile::Guest> guests_ {}; // by their links
   std::deque<Turnstile::Guest> begun_ {}; // who wait for the next step of their handshakes; some may have left
   Turnstile::Guest last_ = 0;
   std::size_t most_ = 0; // strangers at the same time, since there were none

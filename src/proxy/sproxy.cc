@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ranges>
 #include <utility>
 
 namespace holdfast {
@@ -131,42 +130,50 @@ bool Sproxy::may_be_here( const Hello& hello, const LinkLeg& link ) const
 // Whether the client that asks for a new tunnel has one that was heard of not long ago.
 bool Sproxy::has_tunnel_in_use( const Hello& hello, const LinkLeg& link ) const
 {
-  const Digest identity = link.channel().identity;
-  return hello.purpose == Purpose::new_tunnel and std::ranges::any_of( clients_, [&]( const auto& entry ) {
-           const Client& client = *entry.second;
-           return client.record().identity == identity and client.record().instance == hello.instance
-                  and client.is_in_use();
-         } );
+  if ( hello.purpose != Purpose::new_tunnel ) {
+    return false;
+  }
+  const auto tunnel = admission_.tunnel_of( link.channel().identity, hello.instance );
+  const auto client = tunnel ? clients_.find( *tunnel ) : clients_.end();
+  return client != clients_.end() and client->second->is_in_use();
 }
 
 void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision )
 {
   auto& client = clients_[decision.welcome.tunnel];
   if ( not client ) {
+    Account* const account = open_account( decision.record->identity );
+    Memory memory = arena_.memory();
+    memory.quotas = account == nullptr ? nullptr : &account->quotas();
     client = std::make_unique<Client>(
       loop_,
       agenda_,
       batch_,
       *decision.record,
-      memory_for( decision.record->identity ),
+      memory,
       config_,
       log_,
       link.peer(),
       Client::Events { .session_arrived
                        = [this]( Client& its, Session& session ) { session_arrived( its, session ); },
                        .session_left = [this]( Session& session ) { dials_.erase( &session ); } } );
+    if ( account != nullptr ) {
+      account->opened( *client );
+    }
   }
   client->take( reception_.take( link ), hello );
 }
 
-Memory Sproxy::memory_for( const Digest& identity )
+// Nobody can be told from anybody else, and has none.
+Account* Sproxy::open_account( const Digest& identity )
 {
-  Memory memory = arena_.memory();
-  if ( identity != nobody ) {
-    const auto most = static_cast<Pool::Index>( config_.client_limits.memory / Pool::chunk_size );
-    memory.quotas = &quotas_.try_emplace( identity, std::max( most, Pool::Index { 1 } ) ).first->second;
-  }
-  return memory;
+  return identity == nobody ? nullptr : &accounts_.try_emplace( identity, config_.client_limits ).first->second;
+}
+
+Account* Sproxy::account_of( const Digest& identity )
+{
+  const auto account = accounts_.find( identity );
+  return account == accounts_.end() ? nullptr : &account->second;
 }
 
 // -- clients ------------------------------------------------------------------------------------------------------
@@ -174,13 +181,21 @@ Memory Sproxy::memory_for( const Digest& identity )
 void Sproxy::revoke( std::span<const Digest> identities )
 {
   reception_.turn_out( identities );
-  for ( auto& [id, client] : clients_ ) {
-    const bool is_meant = std::ranges::find( identities, client->record().identity ) != identities.end();
-    if ( is_meant and not client->leaves() ) {
+  for ( const Digest& identity : identities ) {
+    if ( Account* const account = account_of( identity ) ) {
+      dismiss( *account );
+    }
+  }
+}
+
+void Sproxy::dismiss( const Account& account )
+{
+  for ( Client* client : account.tunnels() ) {
+    if ( not client->leaves() ) {
       log_.info(
         "{}: its client is not admitted any more: ending {}", client->name(), client->end().how_many_sessions() );
       client->dismiss( ResetReason::not_admitted );
-      admission_.forget( id );
+      admission_.forget( client->record().id );
     }
   }
 }
@@ -212,12 +227,14 @@ void Sproxy::look_after( Client& client )
 void Sproxy::remove( Client& client )
 {
   TunnelRecord& record = client.record();
-  const Digest identity = record.identity;
+  const auto account = accounts_.find( record.identity );
+  if ( account != accounts_.end() ) {
+    account->second.closed( client );
+  }
   clients_.erase( record.id ); // its sessions go first: their records name the tunnel's
   arena_.tunnels().give( &record );
-  const auto has_it = [&]( const auto& entry ) { return entry.second->record().identity == identity; };
-  if ( std::ranges::none_of( clients_, has_it ) ) {
-    quotas_.erase( identity );
+  if ( account != accounts_.end() and account->second.tunnels().empty() ) {
+    accounts_.erase( account );
   }
 }
 
@@ -229,7 +246,8 @@ void Sproxy::session_arrived( Client& client, Session& session )
   if ( dials_.contains( &session ) ) {
     return;
   }
-  if ( has_too_many_sessions( client.record().identity ) ) {
+  if ( const Account* const account = account_of( client.record().identity );
+       account != nullptr and account->has_too_many_sessions() ) {
     end.reset( session, ResetReason::limit, "its client has as many as it may have (--client-sessions)" );
     return;
   }
@@ -246,26 +264,6 @@ void Sproxy::session_arrived( Client& client, Session& session )
     loop_, config_.target, target_patience, [this, &end, &session]( TargetDial::Outcome outcome ) {
       target_answered( end, session, std::move( outcome ) );
     } );
-}
-
-bool Sproxy::has_too_many_sessions( const Digest& identity ) const
-{
-  if ( identity == nobody ) {
-    return false;
-  }
-  std::size_t at_most = 0; // with those that were reset and not forgotten yet
-  std::size_t sessions = 0;
-  const auto is_its = [&]( const auto& entry ) { return entry.second->record().identity == identity; };
-  for ( const auto& [id, client] : clients_ | std::views::filter( is_its ) ) {
-    at_most += client->end().tunnel().sessions();
-  }
-  if ( at_most <= config_.client_limits.sessions ) {
-    return false;
-  }
-  for ( const auto& [id, client] : clients_ | std::views::filter( is_its ) ) {
-    sessions += client->sessions();
-  }
-  return sessions > config_.client_limits.sessions;
 }
 
 void Sproxy::target_answered( TunnelEnd& end, Session& session, TargetDial::Outcome outcome )

@@ -3,6 +3,7 @@
 #include "core/admission.hh"
 #include "core/ramp.hh"
 #include "net/network_news.hh"
+#include "proxy/account.hh"
 #include "proxy/agenda.hh"
 #include "proxy/busy_turns.hh"
 #include "proxy/client.hh"
@@ -49,16 +50,17 @@ private:
 
   void answer( LinkLeg& link, const Hello& hello );
   [[nodiscard]] bool may_be_here( const Hello& hello, const LinkLeg& link ) const;
-  [[nodiscard]] Memory memory_for( const Digest& identity );
+  [[nodiscard]] Account* open_account( const Digest& identity );
+  [[nodiscard]] Account* account_of( const Digest& identity ); // nullptr: it has none
   [[nodiscard]] bool has_tunnel_in_use( const Hello& hello, const LinkLeg& link ) const;
   void welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision );
   // Something about the network of this machine changed: a link whose address here is gone is worth nothing.
   void look_at_network( Time now );
+  void dismiss( const Account& account );
   void look_after_clients( Time now );
   void look_after( Client& client );
   void remove( Client& client );
   void session_arrived( Client& client, Session& session );
-  [[nodiscard]] bool has_too_many_sessions( const Digest& identity ) const;
   void target_answered( TunnelEnd& end, Session& session, TargetDial::Outcome outcome );
   void tick_dials( Time now );
 
@@ -71,8 +73,8 @@ private:
   Mapping scratch_; // bytes read from a link, and decrypted
   Admission admission_;
   Ramp ramp_;
-  std::map<Digest, Quotas> quotas_ {}; // of the clients that have tunnels
-  Agenda agenda_ {};                   // of the clients
+  std::map<Digest, Account> accounts_ {}; // of the clients that have tunnels
+  Agenda agenda_ {};                      // of the clients
   Clients clients_ {};
   std::map<const Session*, std::unique_ptr<TargetDial>> dials_ {};
   Reception reception_;

@@ -721,6 +721,20 @@ TEST( Admission, WithoutASlotItIsLaterForAClientThatStartsAgain )
   EXPECT_EQ( server.decide( hello, {}, true ).welcome.answer, Answer::made );
 }
 
+TEST( Admission, FindsTheTunnelOfAClient )
+{
+  World world;
+  const Digest alice { std::byte { 1 } };
+  const Digest bob { std::byte { 2 } };
+  const Hello hello = world.client( 1 ).hello( world.binding );
+  const auto tunnel = world.server.decide( hello, { .identity = alice }, true ).welcome.tunnel;
+  EXPECT_EQ( world.server.tunnel_of( alice, hello.instance ), tunnel );
+  EXPECT_EQ( world.server.tunnel_of( bob, hello.instance ), std::nullopt ); // an instance says nothing by itself
+  EXPECT_EQ( world.server.tunnel_of( alice, Id {} ), std::nullopt );
+  world.forget( tunnel );
+  EXPECT_EQ( world.server.tunnel_of( alice, hello.instance ), std::nullopt );
+}
+
 TEST( Claim, AnAnswerAboutAnEarlierTunnelIsObsolete )
 {
   World world;
