@@ -57,6 +57,7 @@ Client::Client( Loop& loop,
   , made_( loop.now() )
   , home_( from )
   , excused_( loop.late_in_all() )
+  , link_changed_( std::move( events.link_changed ) )
 {}
 
 // -- its link -----------------------------------------------------------------------------------------------------
@@ -65,10 +66,14 @@ void Client::take( std::unique_ptr<LinkLeg> link, const Hello& hello )
 {
   const std::string address = link->peer().text();
   if ( last_address_.empty() ) {
-    log_.info( "{}: new, link from {}", name_, address );
+    link_changed_( Change::made, fmt::format( "{}: new, link from {}", name_, address ) );
   } else {
-    log_.info(
-      "{}: resumed, link from {} (was {}), carrying {}", name_, address, last_address_, end_.how_many_sessions() );
+    link_changed_( Change::resumed,
+                   fmt::format( "{}: resumed, link from {} (was {}), carrying {}",
+                                name_,
+                                address,
+                                last_address_,
+                                end_.how_many_sessions() ) );
   }
   last_address_ = address;
   link->pulse().peer_beats_every( hello.beat );
@@ -101,8 +106,10 @@ void Client::look_after_link( Time now )
     link->drop( "silent for too long" );
   }
   if ( link->ended() ) {
-    log_.info(
-      "{}: link from {} lost: {}; keeping {}", name_, last_address_, *link->ended(), end_.how_many_sessions() );
+    link_changed_(
+      Change::lost,
+      fmt::format(
+        "{}: link from {} lost: {}; keeping {}", name_, last_address_, *link->ended(), end_.how_many_sessions() ) );
     end_.drop_link( now );
   }
 }

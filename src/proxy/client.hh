@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace holdfast {
 
@@ -23,10 +24,17 @@ class Client
   , public Agenda::Item
 {
 public:
+  enum class Change // of the tunnel's link
+  {
+    made,
+    resumed,
+    lost,
+  };
   struct Events
   {
     std::function<void( Client&, Session& )> session_arrived {}; // it needs a leg, or to be reset
     std::function<void( Session& )> session_left {};             // whoever keeps something about it forgets it too
+    std::function<void( Change, std::string_view line )> link_changed {}; // with the line of the log about it
   };
 
   // `from`: where it was when the tunnel was made. All that is passed by reference must outlive it.
@@ -88,6 +96,7 @@ private:
   Time leaves_by_ = never;      // it was told goodbye, and is over when it has heard that, or then
   bool over_ = false;
   Duration excused_; // of the loop's lateness, in all
+  std::function<void( Change, std::string_view )> link_changed_;
 };
 
 } // namespace holdfast

@@ -2,6 +2,7 @@
 
 #include "net/error.hh"
 
+#include <fmt/format.h>
 #include <malloc.h>
 
 #include <algorithm>
@@ -20,7 +21,6 @@ constexpr std::size_t crowd = 64;           // strangers whose memory is worth g
 constexpr Duration letting_in_max = 8ms;    // in a turn: some twenty steps of handshakes (docs/bench.md)
 constexpr unsigned network_v4 = 32;         // bits of an address that say who somebody is, when turns are counted:
 constexpr unsigned network_v6 = 64;         // whoever has one IPv6 address has 2^64
-constexpr unsigned lines_max = 20;          // log lines a second about links that led to nothing
 
 } // namespace
 
@@ -40,6 +40,7 @@ Reception::Reception( Loop& loop,
   , pulse_( pulse )
   , introduced_( std::move( introduced ) )
   , turnstile_( {}, std::random_device {}(), loop.now() )
+  , lines_( log, "links that led to nothing" )
   , listener_(
       loop,
       std::move( listeners ),
@@ -59,8 +60,8 @@ void Reception::arrived( Fd socket )
     loop_, *this, wire_( std::move( socket ) ), false, FrameType::hello, pulse_, scratch_ );
   link->hold();
   turnstile_.arrived( ++last_, network_of( link->peer(), network_v4, network_v6 ) );
-  strangers_[last_] = { std::move( link ) };
   guests_[link.get()] = last_;
+  strangers_[last_] = { std::move( link ) };
 }
 
 void Reception::frame_arrived( LinkLeg& link, const Frame& frame )
@@ -80,8 +81,8 @@ void Reception::frame_arrived( LinkLeg& link, const Frame& frame )
 std::unique_ptr<LinkLeg> Reception::take( const LinkLeg& link )
 {
   const auto stranger = find( link );
-  auto taken = std::move( stranger->second.link );
   guests_.erase( &link );
+  auto taken = std::move( stranger->second.link );
   let_go( stranger );
   return taken;
 }
@@ -94,8 +95,8 @@ Reception::Strangers::iterator Reception::find( const LinkLeg& link )
 Reception::Strangers::iterator Reception::let_go( Strangers::iterator stranger )
 {
   turnstile_.left( stranger->first );
-  return strangers_.erase( stranger );
   guests_.erase( stranger->second.link.get() );
+  return strangers_.erase( stranger );
 }
 
 void Reception::close()
@@ -109,6 +110,7 @@ void Reception::close()
 void Reception::turn( Time now )
 {
   listener_.tick( now );
+  lines_.tick( now );
   let_some_in( now );
   for ( auto at = strangers_.begin(); at != strangers_.end(); ) {
     at = look_after( at->second, now ) ? std::next( at ) : let_go( at );
@@ -193,20 +195,7 @@ bool Reception::look_after( Stranger& stranger, Time now )
 
 void Reception::tell( spdlog::level::level_enum level, const LinkLeg& link, std::string_view what )
 {
-  if ( not log_.should_log( level ) ) {
-    return;
-  }
-  const Time now = loop_.now();
-  if ( now - lines_since_ >= 1s ) {
-    if ( lines_ > lines_max ) {
-      log_.info( "{} more links that led to nothing", lines_ - lines_max );
-    }
-    lines_since_ = now;
-    lines_ = 0;
-  }
-  if ( ++lines_ <= lines_max ) {
-    log_.log( level, "link from {}: {}", link.peer().text(), what );
-  }
+  lines_.say( loop_.now(), level, fmt::format( "link from {}: {}", link.peer().text(), what ) );
 }
 
 void Reception::tell_end_of( const LinkLeg& link )
@@ -240,7 +229,7 @@ Time Reception::deadline() const
 {
   const Time impatient = strangers_.empty() ? never : strangers_.begin()->second.link->born() + patience;
   const Time next_step = begun_.empty() ? never : loop_.now();
-  return std::min( { listener_.deadline(), turnstile_.deadline(), impatient, next_step } );
+  return std::min( { listener_.deadline(), lines_.deadline(), turnstile_.deadline(), impatient, next_step } );
 }
 
 } // namespace holdfast

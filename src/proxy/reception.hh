@@ -3,6 +3,7 @@
 #include "core/frame_batch.hh"
 #include "core/initiation.hh"
 #include "net/listener.hh"
+#include "proxy/few_lines.hh"
 #include "proxy/link_leg.hh"
 #include "proxy/log.hh"
 #include "proxy/turnstile.hh"
@@ -14,8 +15,8 @@
 #include <optional>
 #include <span>
 #include <string_view>
-
 #include <unordered_map>
+
 namespace holdfast {
 
 // Where links arrive at sproxy and wait until they have introduced themselves. Strangers are cheap and get little:
@@ -47,8 +48,7 @@ public:
   // These clients are not admitted any more: not those either who have shown their key already and not said hello.
   void turn_out( std::span<const Digest> identities );
 
-  // A line about a link that led to nothing. Whoever makes a thousand such links a second does not fill the log:
-  // the rest of a second is only counted.
+  // A line about a link that led to nothing. Whoever makes a thousand such links a second does not fill the log.
   void tell( spdlog::level::level_enum level, const LinkLeg& link, std::string_view what );
 
   void turn( Time now );
@@ -91,8 +91,7 @@ private:
   std::deque<Turnstile::Guest> begun_ {}; // who wait for the next step of their handshakes; some may have left
   Turnstile::Guest last_ = 0;
   std::size_t most_ = 0; // strangers at the same time, since there were none
-  Time lines_since_ {};  // log lines in the second that began then
-  unsigned lines_ = 0;
+  FewLines lines_;       // about links that led to nothing
   Listener listener_;
 };
 

@@ -64,6 +64,9 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Ma
                 config.pulse,
                 [this]( LinkLeg& link, const Hello& hello ) { answer( link, hello ); } )
   , news_( loop )
+  , made_( log, "new tunnels" )
+  , resumed_( log, "tunnels resumed" )
+  , lost_( log, "links of tunnels lost" )
 {
   tell_if_deaf( news_, log );
   log_.info( "listening on {}, target {}:{}", reception_.address().text(), config.target.host, config.target.port );
@@ -156,7 +159,11 @@ void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission:
       link.peer(),
       Client::Events { .session_arrived
                        = [this]( Client& its, Session& session ) { session_arrived( its, session ); },
-                       .session_left = [this]( Session& session ) { dials_.erase( &session ); } } );
+                       .session_left = [this]( Session& session ) { dials_.erase( &session ); },
+                       .link_changed =
+                         [this]( Client::Change change, std::string_view line ) {
+                           lines_about( change ).say( loop_.now(), spdlog::level::info, line );
+                         } } );
     if ( account != nullptr ) {
       account->opened( *client );
     }
@@ -236,6 +243,16 @@ void Sproxy::remove( Client& client )
   if ( account != accounts_.end() and account->second.tunnels().empty() ) {
     accounts_.erase( account );
   }
+}
+
+FewLines& Sproxy::lines_about( Client::Change change )
+{
+  switch ( change ) {
+    case Client::Change::made: break;
+    case Client::Change::resumed: return resumed_;
+    case Client::Change::lost: return lost_;
+  }
+  return made_;
 }
 
 // -- sessions -----------------------------------------------------------------------------------------------------
@@ -330,13 +347,21 @@ void Sproxy::turn()
   reception_.turn( now );
   tick_dials( now );
   look_after_clients( now );
+  for ( FewLines* lines : { &made_, &resumed_, &lost_ } ) {
+    lines->tick( now );
+  }
   arena_.cool();
 }
 
 Time Sproxy::deadline() const
 {
-  Time deadline
-    = std::min( { reception_.deadline(), news_.deadline(), stop_by_, agenda_.deadline( loop_.now() ) } );
+  Time deadline = std::min( { reception_.deadline(),
+                              news_.deadline(),
+                              stop_by_,
+                              agenda_.deadline( loop_.now() ),
+                              made_.deadline(),
+                              resumed_.deadline(),
+                              lost_.deadline() } );
   for ( const auto& [session, dial] : dials_ ) {
     deadline = std::min( deadline, dial->deadline() );
   }

@@ -8,6 +8,7 @@
 #include "proxy/busy_turns.hh"
 #include "proxy/client.hh"
 #include "proxy/config.hh"
+#include "proxy/few_lines.hh"
 #include "proxy/log.hh"
 #include "proxy/reception.hh"
 #include "proxy/target_dial.hh"
@@ -57,6 +58,7 @@ private:
   // Something about the network of this machine changed: a link whose address here is gone is worth nothing.
   void look_at_network( Time now );
   void dismiss( const Account& account );
+  [[nodiscard]] FewLines& lines_about( Client::Change change );
   void look_after_clients( Time now );
   void look_after( Client& client );
   void remove( Client& client );
@@ -80,6 +82,10 @@ private:
   Reception reception_;
   NetworkNews news_;
   BusyTurns busy_turns_ {};
+  // Thousands come and go at once when a network fails.
+  FewLines made_;
+  FewLines resumed_;
+  FewLines lost_;
   Time stop_by_ = never;
 };
 
