@@ -68,7 +68,6 @@ void LinkLeg::let_in()
   } else {
     open_wire();
   }
-  held_ = not ended_ and not wire_->is_open();
 }
 
 void LinkLeg::linger()
@@ -105,7 +104,7 @@ std::uint32_t LinkLeg::interest() const
     return EPOLLOUT;
   }
   if ( held_ ) {
-    return knocks_ ? 0U : std::uint32_t { wire_->opens_when_writable() ? EPOLLOUT : EPOLLIN };
+    return knocks_ ? 0U : std::uint32_t { EPOLLIN };
   }
   if ( not wire_->is_open() ) {
     return wire_->opens_when_writable() ? EPOLLOUT : EPOLLIN;

@@ -54,8 +54,7 @@ public:
 
   void set_owner( LinkOwner& owner ) { owner_ = &owner; }
 
-  // Does nothing with what arrives but to know of it, until let_in(). That goes one step: while the wire is not
-  // open, the next step of the handshake, which costs as much again, waits to be let in, too.
+  // Does nothing with what arrives but to know of it, until let_in().
   void hold() { held_ = true; }
   [[nodiscard]] bool knocks() const { return knocks_; }
   void let_in();

@@ -18,7 +18,7 @@ using namespace std::chrono_literals;
 constexpr Duration patience = 5s;           // from accept to hello; a handshake over a satellite takes one
 constexpr std::size_t strangers_max = 1024; // then one goes, of the network that has the most here
 constexpr std::size_t crowd = 64;           // strangers whose memory is worth giving back
-constexpr Duration letting_in_max = 8ms;    // in a turn: some twenty steps of handshakes (docs/bench.md)
+constexpr Duration letting_in_max = 8ms;    // in a turn: some ten handshakes (docs/bench.md)
 constexpr unsigned network_v4 = 32;         // bits of an address that say who somebody is, when turns are counted:
 constexpr unsigned network_v6 = 64;         // whoever has one IPv6 address has 2^64
 
@@ -123,15 +123,11 @@ void Reception::let_some_in( Time now )
   for ( auto& [guest, stranger] : strangers_ ) {
     if ( stranger.link->knocks() and not stranger.knocked ) {
       stranger.knocked = true;
-      if ( stranger.begun ) {
-        begun_.push_back( guest );
-      } else {
-        turnstile_.knocked( guest );
-      }
+      turnstile_.knocked( guest );
     }
   }
   const Duration end = loop_.elapsed() + letting_in_max;
-  while ( const auto guest = next( now ) ) {
+  while ( const auto guest = turnstile_.next( now ) ) {
     let_in( *guest );
     if ( loop_.elapsed() >= end ) {
       return;
@@ -139,32 +135,15 @@ void Reception::let_some_in( Time now )
   }
 }
 
-// Handshakes that have begun are brought to their end first: what they took already should not be lost.
-std::optional<Turnstile::Guest> Reception::next( Time now )
-{
-  while ( not begun_.empty() ) {
-    const Turnstile::Guest guest = begun_.front();
-    begun_.pop_front();
-    if ( strangers_.contains( guest ) ) {
-      return guest;
-    }
-  }
-  return turnstile_.next( now );
-}
-
 void Reception::let_in( Turnstile::Guest guest )
 {
-  Stranger& stranger = strangers_.at( guest );
-  stranger.knocked = false;
-  if ( stranger.link->left() ) {
-    if ( not stranger.begun ) {
-      turnstile_.took_nothing( guest );
-    }
-    stranger.link->drop( "it left before its turn" );
-    return;
+  LinkLeg& link = *strangers_.at( guest ).link;
+  if ( link.left() ) {
+    turnstile_.took_nothing( guest );
+    link.drop( "it left before its turn" );
+  } else {
+    link.let_in(); // may be taken() then
   }
-  stranger.begun = true;
-  stranger.link->let_in(); // may be taken() then
 }
 
 bool Reception::look_after( Stranger& stranger, Time now )
@@ -228,8 +207,7 @@ void Reception::turn_out( std::span<const Digest> identities )
 Time Reception::deadline() const
 {
   const Time impatient = strangers_.empty() ? never : strangers_.begin()->second.link->born() + patience;
-  const Time next_step = begun_.empty() ? never : loop_.now();
-  return std::min( { listener_.deadline(), lines_.deadline(), turnstile_.deadline(), impatient, next_step } );
+  return std::min( { listener_.deadline(), lines_.deadline(), turnstile_.deadline(), impatient } );
 }
 
 } // namespace holdfast

@@ -8,11 +8,9 @@
 #include "proxy/log.hh"
 #include "proxy/turnstile.hh"
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string_view>
 #include <unordered_map>
@@ -21,9 +19,9 @@ namespace holdfast {
 
 // Where links arrive at sproxy and wait until they have introduced themselves. Strangers are cheap and get little:
 // a place among a bounded number, a few seconds from accept on whatever they send, a bounded handshake when it is
-// their turn (as many steps of handshakes in a turn of the loop as fit into some milliseconds, so sessions never
-// wait for them for long), one log line. Who has left meanwhile costs nothing more: of a client that dialled again
-// and again, only the connection is served on which it still waits.
+// their turn (as many are begun in a turn of the loop as fit into some milliseconds, so sessions never wait for
+// them for long), one log line. Who has left meanwhile costs nothing more: of a client that dialled again and
+// again, only the connection is served on which it still waits.
 class Reception : public LinkOwner
 {
 public:
@@ -60,8 +58,7 @@ private:
   struct Stranger
   {
     std::unique_ptr<LinkLeg> link;
-    bool knocked = false;  // waits to be let in,
-    bool begun = false;    // not for the first time
+    bool knocked = false;  // waits to be let in, or was
     bool answered = false; // with a no; it stays until it has read that
     bool leaving = false;  // the same, its handshake has failed
   };
@@ -69,7 +66,6 @@ private:
 
   void arrived( Fd socket );
   void let_some_in( Time now );
-  [[nodiscard]] std::optional<Turnstile::Guest> next( Time now );
   void let_in( Turnstile::Guest guest );
   // Whether it is to stay.
   [[nodiscard]] bool look_after( Stranger& stranger, Time now );
@@ -88,7 +84,6 @@ private:
   Turnstile turnstile_;
   Strangers strangers_ {};
   std::unordered_map<const LinkLeg*, Turnstile::Guest> guests_ {}; // by their links
-  std::deque<Turnstile::Guest> begun_ {}; // who wait for the next step of their handshakes; some may have left
   Turnstile::Guest last_ = 0;
   std::size_t most_ = 0; // strangers at the same time, since there were none
   FewLines lines_;       // about links that led to nothing
