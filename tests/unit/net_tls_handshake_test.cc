@@ -56,8 +56,8 @@ TEST_F( ReturningTest, WordsGoOutWithTheFirstFlightAndAreAnsweredInTheSecond )
   EXPECT_EQ( receive_text( *ends.client ), "latest" );
 }
 
-// The client once kept the binding of the first flight, and the server had that of the handshake: no proof was right,
-// and a tunnel whose hello had to wait for another one's answer was given up.
+// The client once kept the binding of the first flight, and the server had that of the handshake: no proof was
+// right, and a tunnel whose hello had to wait for another one's answer was given up.
 TEST_F( ReturningTest, WhoSaysNothingInTheFirstFlightHasTheBindingOfTheHandshake )
 {
   const Ends ends { client, server };
@@ -90,7 +90,8 @@ TEST_F( ReturningTest, WhatDoesNotFitIntoTheFirstFlightFollowsWhenTheHandshakeIs
   EXPECT_EQ( send_text( *ends.server, "no more" ).kind, Transfer::Kind::would_block );
 
   ASSERT_TRUE( ends.client->open() and ends.client->is_open() );
-  EXPECT_FALSE( ends.client->sends_when_readable() ) << "it once waited for ever when the handshake ended in open()";
+  EXPECT_FALSE( ends.client->sends_when_readable() )
+    << "it once waited for ever when the handshake ended in open()";
   EXPECT_EQ( receive_text( *ends.client ), words.substr( 0, soon ) );
   EXPECT_EQ( send_text( *ends.client, words.substr( early ) ).count, words.size() - early );
   std::string rest;
