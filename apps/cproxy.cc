@@ -7,11 +7,12 @@
 #include "proxy_options.hh"
 #include "rights.hh"
 #include "security_options.hh"
+#include "worker.hh"
 
 namespace holdfast {
 namespace {
 
-int run( int argc, char** argv )
+int run( int argc, char** argv, Register& shared )
 {
   program::CproxyOptions options;
   if ( const auto status = program::parse_cproxy( argc, argv, options ) ) {
@@ -29,6 +30,7 @@ int run( int argc, char** argv )
   const Signals signals { loop };
   if ( options.raw ) {
     Relay relay { loop, { config.bind, config.port, config.sproxy }, *log };
+    shared.ready = 1;
     program::give_up_rights( config.security, { .program = "cproxy" }, *log );
     program::run( loop, signals, relay );
     return 0;
@@ -54,6 +56,7 @@ int run( int argc, char** argv )
     tls->ask_for( config.sproxy.host );
   }
   Cproxy cproxy { loop, config, crypto, program::make_wires( tls.get() ), trusted, *log };
+  shared.ready = 1;
   program::give_up_rights( config.security, { .program = "cproxy", .writable = { state.path() } }, *log );
   program::run( loop, signals, cproxy );
   return 0;
@@ -62,8 +65,17 @@ int run( int argc, char** argv )
 } // namespace
 } // namespace holdfast
 
-int main( int argc, char** argv )
+// Called by the keeper (kept.cc) in the process of a worker. Nothing is thrown across.
+extern "C" [[gnu::visibility( "default" )]] int holdfast_worker( int argc, char** argv, holdfast::Register* shared )
 {
-  holdfast::program::keep_standard_descriptors();
-  return holdfast::program::run_main( "cproxy", [&] { return holdfast::run( argc, argv ); } );
+  return holdfast::program::run_main( "cproxy", [&] {
+    holdfast::program::forget_descriptors( *shared );
+    return holdfast::run( argc, argv, *shared );
+  } );
+}
+
+// Before an upgrade: whether we could go on with what the workers of another version keep. 0: yes.
+extern "C" [[gnu::visibility( "default" )]] int holdfast_check_state( const holdfast::Register* /*shared*/ )
+{
+  return 0; // they keep nothing yet
 }

@@ -1,8 +1,6 @@
 #pragma once
 
 #include "identity/fingerprint.hh"
-#include "net/loop.hh"
-#include "net/signals.hh"
 #include "program.hh"
 #include "proxy/config.hh"
 #include "quantities.hh"
@@ -295,22 +293,6 @@ inline void raise_descriptor_limit()
   if ( ::getrlimit( RLIMIT_NOFILE, &limit ) == 0 ) {
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit( RLIMIT_NOFILE, &limit ); // with fewer, the proxy says so when it runs out
-  }
-}
-
-// A proxy is something with turn(), deadline(), stop() and stopped(). Returns when it is stopped by a signal; a
-// second signal does not wait for the farewell.
-template<class Proxy>
-void run( Loop& loop, const Signals& signals, Proxy& proxy )
-{
-  bool stopping = false;
-  while ( not proxy.stopped() and signals.stops() < 2 ) {
-    loop.wait( proxy.deadline() );
-    if ( signals.stops() > 0 and not stopping ) {
-      stopping = true;
-      proxy.stop();
-    }
-    proxy.turn();
   }
 }
 

@@ -1,8 +1,11 @@
 #pragma once
 
+#include "keeper/end_with.hh"
 #include "proxy/config.hh"
 #include "proxy/log.hh"
 #include "sandbox/sandbox.hh"
+
+#include <unistd.h>
 
 namespace holdfast::program {
 
@@ -11,7 +14,9 @@ namespace holdfast::program {
 inline void give_up_rights( const Security& security, Confinement needs, Log& log )
 {
   if ( security.user ) {
+    const pid_t keeper = ::getppid();
     become( *security.user );
+    end_with( keeper ); // whoever becomes another user has forgotten it (prctl(2), PR_SET_PDEATHSIG)
   }
   if ( not security.sandbox ) {
     log.warn( "--no-sandbox: an error in our code could do more harm than it has to" );

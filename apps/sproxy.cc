@@ -8,6 +8,7 @@
 #include "proxy_options.hh"
 #include "rights.hh"
 #include "security_options.hh"
+#include "worker.hh"
 
 #include <filesystem>
 #include <system_error>
@@ -66,7 +67,7 @@ void read_again( AuthorizedClients& clients, Sproxy& sproxy, Log& log )
   sproxy.revoke( change.removed );
 }
 
-int run( int argc, char** argv )
+int run( int argc, char** argv, Register& shared )
 {
   program::SproxyOptions options;
   if ( const auto status = program::parse_sproxy( argc, argv, options ) ) {
@@ -84,6 +85,7 @@ int run( int argc, char** argv )
   const Signals signals { loop };
   if ( options.raw ) {
     Relay relay { loop, { config.bind, config.port, config.target }, *log };
+    shared.ready = 1;
     program::give_up_rights( config.security, { .program = "sproxy" }, *log );
     program::run( loop, signals, relay );
     return 0;
@@ -99,6 +101,7 @@ int run( int argc, char** argv )
       return fmt::format( "its key {} is not in {}", fingerprint( client ), clients->path() );
     } );
   Sproxy sproxy { loop, config, crypto, program::make_wires( tls.get() ), *log };
+  shared.ready = 1;
   std::optional<FileWatch> watch;
   if ( clients ) {
     watch.emplace( loop, clients->path(), [&] { read_again( *clients, sproxy, *log ); } );
@@ -112,8 +115,17 @@ int run( int argc, char** argv )
 } // namespace
 } // namespace holdfast
 
-int main( int argc, char** argv )
+// Called by the keeper (kept.cc) in the process of a worker. Nothing is thrown across.
+extern "C" [[gnu::visibility( "default" )]] int holdfast_worker( int argc, char** argv, holdfast::Register* shared )
 {
-  holdfast::program::keep_standard_descriptors();
-  return holdfast::program::run_main( "sproxy", [&] { return holdfast::run( argc, argv ); } );
+  return holdfast::program::run_main( "sproxy", [&] {
+    holdfast::program::forget_descriptors( *shared );
+    return holdfast::run( argc, argv, *shared );
+  } );
+}
+
+// Before an upgrade: whether we could go on with what the workers of another version keep. 0: yes.
+extern "C" [[gnu::visibility( "default" )]] int holdfast_check_state( const holdfast::Register* /*shared*/ )
+{
+  return 0; // they keep nothing yet
 }

@@ -31,7 +31,8 @@ struct Register
   std::int64_t last_death;  // when the keeper heard of it: CLOCK_BOOTTIME in nanoseconds
   // The keeper's own descriptors in the table that both have: a worker leaves them alone. -1: none.
   std::array<std::int32_t, 4> own_descriptors;
-  std::array<std::uint64_t, 7> keeper_reserved;
+  std::uint64_t signal_mask; // what workers start with; a keeper that replaces this one finds all blocked
+  std::array<std::uint64_t, 6> keeper_reserved;
 
   // Workers write these.
   std::uint32_t ready; // 1: a worker has been up and listening, so from now on a crash is survived. Never 0 again
@@ -70,7 +71,8 @@ static_assert( offsetof( Register, last_worker ) == 32 );
 static_assert( offsetof( Register, last_status ) == 36 );
 static_assert( offsetof( Register, last_death ) == 40 );
 static_assert( offsetof( Register, own_descriptors ) == 48 );
-static_assert( offsetof( Register, keeper_reserved ) == 64 );
+static_assert( offsetof( Register, signal_mask ) == 64 );
+static_assert( offsetof( Register, keeper_reserved ) == 72 );
 static_assert( offsetof( Register, ready ) == 120 );
 static_assert( offsetof( Register, worker_padding ) == 124 );
 static_assert( offsetof( Register, worker_reserved ) == 128 );

@@ -4,6 +4,7 @@
 
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
+#include <unistd.h>
 
 #include <csignal>
 
@@ -38,7 +39,7 @@ void Signals::ready( std::uint32_t /*events*/ )
 {
   signalfd_siginfo info {};
   while ( ::read( fd_.get(), &info, sizeof info ) == static_cast<ssize_t>( sizeof info ) ) {
-    ++stops_;
+    ++( static_cast<pid_t>( info.ssi_pid ) == ::getppid() ? stops_passed_on_ : stops_direct_ );
   }
 }
 
