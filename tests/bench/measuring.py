@@ -5,8 +5,13 @@ import platform
 import re
 import statistics
 import subprocess
+import sys
 import time
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "net"))
+
+from workers import worker_of  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,6 +32,13 @@ class Process:
         with open(self.path, "wb") as log:
             self.process = subprocess.Popen([str(word) for word in command],
                                             **{"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log, **more})
+        self._worker = None
+
+    @property
+    def worker(self):
+        """The process that does the work: of a proxy, its keeper's child."""
+        self._worker = worker_of(self.process.pid, self._worker)
+        return self._worker
 
     def port(self):
         """The port it says it listens on."""
@@ -41,14 +53,14 @@ class Process:
     def cpu_seconds(self):
         """User and system time so far, in nanosecond grain where the kernel has it."""
         try:
-            return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0]) / 1e9  # one thread each
+            return int(Path(f"/proc/{self.worker}/schedstat").read_text().split()[0]) / 1e9  # one thread each
         except FileNotFoundError:
-            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+            fields = Path(f"/proc/{self.worker}/stat").read_text().rsplit(")", 1)[1].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def resident(self):
         """Bytes of memory that are really there (VmRSS; the memory shared with a successor counts)."""
-        return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.process.pid}/status").read_text())[1]) * 1024
+        return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.worker}/status").read_text())[1]) * 1024
 
     def stop(self):
         if self.process.poll() is None:

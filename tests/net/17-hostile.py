@@ -85,7 +85,7 @@ class Weight:
         said = len(proxy.since())
         self.world.check(said <= attempts * lines_of_each + 3, f"{name} wrote {said} lines about {attempts} attempts")
         grown = proxy.memory_kib() - self.memory
-        if "libasan" in open(f"/proc/{proxy.pid}/maps").read():
+        if "libasan" in open(f"/proc/{proxy.worker}/maps").read():
             return self.world.say(f"{name} runs under AddressSanitizer, its memory says nothing ({grown} KiB more)")
         self.world.check(grown < 8192, f"{name} grew by {grown} KiB")
 

@@ -81,7 +81,7 @@ def memory(world, net, target):
     world.check(before < count * size, "the senders are held back")
     heavy = cproxy.memory_kib() - light[0], sproxy.memory_kib() - light[1]
     world.say(f"{before} of {2 * count * size} bytes are on their way; cproxy {heavy[0]} KiB more, sproxy {heavy[1]} KiB more")
-    if "libasan" not in open(f"/proc/{cproxy.pid}/maps").read():
+    if "libasan" not in open(f"/proc/{cproxy.worker}/maps").read():
         world.check(max(heavy) < 16384, "both stay within their budget and a little for themselves")
     net.move(net.next_address())
     world.during(0.5, "still nobody reads")

@@ -127,7 +127,7 @@ def scenario(world):
     after = rest()
     for proxy, (descriptors, memory), (descriptors_after, memory_after) in zip((cproxy, sproxy), before, after):
         world.same(descriptors_after, descriptors, f"{proxy.name} has the descriptors that it had")
-        if "libasan" not in open(f"/proc/{proxy.pid}/maps").read():
+        if "libasan" not in open(f"/proc/{proxy.worker}/maps").read():
             world.check(memory_after - memory < 2048, f"{proxy.name} has {memory_after - memory} KiB more than before")
     world.check(not beside.over, "the session beside is still there")
 

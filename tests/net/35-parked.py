@@ -85,7 +85,7 @@ def scenario(world):
     world.until(lambda: sproxy.descriptors() <= light[0] + 1, 20, lambda: f"sproxy to let them all go ({sproxy.descriptors()} descriptors)")
     lasted = time.monotonic() - began
     world.check(len(sproxy.since()) < 30 * lasted + 30, f"{len(sproxy.since())} lines in the log about {dropped + STRANGERS} strangers in {lasted:.0f} s")
-    if "libasan" not in open(f"/proc/{sproxy.pid}/maps").read():
+    if "libasan" not in open(f"/proc/{sproxy.worker}/maps").read():
         # What the heap took for 1024 beginnings of a TLS handshake it keeps for the next ones.
         heap = 8192 if world.insecure else 8192 + 1024 * 32
         world.check(sproxy.memory_kib() - light[1] < heap, f"sproxy has {sproxy.memory_kib() - light[1]} KiB more than before")

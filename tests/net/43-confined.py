@@ -23,7 +23,7 @@ NOBODY = 65534
 
 def status(proxy):
     """What proc(5) says about the process: its lines as a dictionary."""
-    return dict(line.split(":\t", 1) for line in Path(f"/proc/{proxy.pid}/status").read_text().splitlines() if ":\t" in line)
+    return dict(line.split(":\t", 1) for line in Path(f"/proc/{proxy.worker}/status").read_text().splitlines() if ":\t" in line)
 
 
 def sandboxed(proxy):

@@ -23,7 +23,7 @@ SECONDS = 20
 
 
 def wakes(program):
-    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", Path(f"/proc/{program.pid}/status").read_text(), re.M)[1])
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", Path(f"/proc/{program.worker}/status").read_text(), re.M)[1])
 
 
 def scenario(world):

@@ -32,6 +32,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from workers import is_there, worker_of
+
 SKIPPED = 77
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -107,6 +109,13 @@ class Program:
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *map(str, command)], stdin=stdin,
                                             stdout=log, stderr=log, env={**os.environ, **(env or {})})
         self.pid = self.process.pid
+        self._worker = None
+
+    @property
+    def worker(self):
+        """The process that does the work: of a proxy, the keeper's child, another one after each crash."""
+        self._worker = worker_of(self.pid, self._worker)
+        return self._worker
 
     def log(self):
         return self.path.read_text(errors="replace")
@@ -127,28 +136,44 @@ class Program:
         return self.process.poll() is None
 
     def signal(self, number):
+        """As its user would send it. Who stands still does so with all that belongs to him, as his machine would."""
+        worker = self.worker if self.running() else self.pid
         self.process.send_signal(number)
+        if number in (signal.SIGSTOP, signal.SIGCONT) and worker != self.pid:
+            os.kill(worker, number)
 
     def wait(self, timeout=20):
         """Waits for its end and returns its exit status."""
         self.expected_end = True
-        self.world.until(lambda: not self.running(), timeout, f"{self.name} to end")
+        self.world.until(lambda: not self.running() and self._worker_is_gone(), timeout, f"{self.name} to end")
         return self.process.returncode
 
     def kill(self):
+        """All of it at once, as if its machine had died: the kernel ends the worker of a keeper that dies."""
         self.expected_end = True
         if self.running():
+            self.worker  # to know who has to be gone
             self.process.kill()
         self.process.wait()
+        deadline = time.monotonic() + 20
+        while not self._worker_is_gone() and time.monotonic() < deadline:
+            time.sleep(0.005)
+
+    def kill_worker(self):
+        """kill -9 of what does the work, as a crash would be: the keeper lives on and starts another one."""
+        os.kill(self.worker, signal.SIGKILL)
+
+    def _worker_is_gone(self):
+        return self._worker in (None, self.pid) or not is_there(self._worker)
 
     def memory_kib(self):
-        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text())[1])
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.worker}/status").read_text())[1])
 
     def descriptors(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        return len(os.listdir(f"/proc/{self.worker}/fd"))
 
     def cpu_seconds(self):
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        fields = Path(f"/proc/{self.worker}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 

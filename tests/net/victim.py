@@ -43,7 +43,7 @@ class Victim:
 
         world.turn = turn_and_tick
         world.during_quietly(0.5)
-        self.sanitized = "libasan" in Path(f"/proc/{self.sproxy.pid}/maps").read_text()
+        self.sanitized = "libasan" in Path(f"/proc/{self.sproxy.worker}/maps").read_text()
 
     def _tick(self, now):
         hurt = [end for end in (self.app, self.far, self.keys, self.echo) if end.over and not self.ending]
@@ -76,7 +76,7 @@ class Victim:
 
     def memory(self):
         """KiB of sproxy's own: neither its program nor its libraries."""
-        status = Path(f"/proc/{self.sproxy.pid}/status").read_text()
+        status = Path(f"/proc/{self.sproxy.worker}/status").read_text()
         return sum(int(size) for size in re.findall(r"Rss(?:Anon|Shmem):\s+(\d+)", status))
 
     def links(self):

@@ -153,7 +153,7 @@ class Soak:
         for name, proxy in (("cproxy", self.cproxy), ("sproxy", self.sproxy)):
             if not proxy.running():
                 raise Failure(f"{name} has ended with status {proxy.process.returncode}")
-            row[name] = measure(proxy.pid)
+            row[name] = measure(proxy.worker)
         self.samples.append(row)
         text = "  ".join(f"{name}: {row[name]['rss']:6.1f} MiB ({row[name]['shared']:5.1f} shared),"
                          f" {row[name]['descriptors']:3} descriptors" for name in ("cproxy", "sproxy"))
@@ -251,11 +251,11 @@ class Soak:
         return base, end, self.opened - opened, len(self.cuts) - cuts
 
     def _descriptors(self, base):
-        return ", ".join(f"{name} had {base[name]['descriptors']}, has {measure(proxy.pid)['descriptors']}"
+        return ", ".join(f"{name} had {base[name]['descriptors']}, has {measure(proxy.worker)['descriptors']}"
                          for name, proxy in (("cproxy", self.cproxy), ("sproxy", self.sproxy)))
 
     def _same_descriptors(self, base):
-        return all(measure(proxy.pid)["descriptors"] == base[name]["descriptors"]
+        return all(measure(proxy.worker)["descriptors"] == base[name]["descriptors"]
                    for name, proxy in (("cproxy", self.cproxy), ("sproxy", self.sproxy)))
 
     def keep_logs(self):

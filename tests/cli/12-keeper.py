@@ -1,0 +1,263 @@
+#!/usr/bin/python3
+"""Goal of this test: cproxy and sproxy are a keeper and its worker, and a user need not know. One signal ends both, in order
+and with the right status; Ctrl-C, Ctrl-Z and fg do what they always do; nothing lives on when the keeper is killed. When the
+worker is killed, another one serves the same port at once, even if the package was replaced meanwhile."""
+
+import os
+import pty
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+from harness import BIN, PATIENCE, Program, eventually, tell
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "net"))
+
+from workers import is_there, worker_of  # noqa: E402
+
+PROXIES = {"cproxy": ("127.0.0.1", "1"), "sproxy": ()}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def answers(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
+
+@contextmanager
+def proxy(name="sproxy", prefix=()):
+    """A proxy that listens, with its port."""
+    with tempfile.TemporaryDirectory() as state:
+        port = free_port()
+        with Program(name, "--insecure", "--state-dir", state, "--bind", "127.0.0.1", port, *PROXIES[name], prefix=prefix) as program:
+            program.says("listening on")
+            program.port = port
+            yield program
+
+
+def worker(program):
+    pid = eventually("a worker", lambda: next((pid for pid in [worker_of(program.process.pid)] if pid != program.process.pid), None))
+    eventually("the worker has its name", lambda: not field(pid, "comm").endswith(b"-keeper"))
+    return pid
+
+
+def field(pid, name):
+    return Path(f"/proc/{pid}/{name}").read_bytes().strip()
+
+
+def the_keeper_is_called_so_and_the_worker_like_the_program():
+    for name in PROXIES:
+        with proxy(name) as program:
+            keeper, ours = program.process.pid, worker(program)
+            assert (field(keeper, "comm"), field(ours, "comm")) == (f"{name}-keeper".encode(), name.encode())
+            assert field(keeper, "cmdline") == field(ours, "cmdline"), "ps shows what the user typed"
+
+
+def one_signal_ends_both_in_order():
+    for name in PROXIES:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            with proxy(name) as program:
+                ours = worker(program)
+                program.process.send_signal(number)
+                program.ends(0)
+                assert not is_there(ours)
+
+
+def a_signal_to_both_is_one_request():
+    """systemd's way by default, and pkill's. Twice would be: do not wait for the farewell."""
+    with proxy() as program:
+        os.kill(worker(program), signal.SIGTERM)
+        program.process.send_signal(signal.SIGTERM)
+        program.ends(0)
+
+
+def statuses_are_passed_on():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        for arguments, status in ((["--version"], 0), (["--nonsense"], 2),
+                                  (["--insecure", "--bind", "127.0.0.1", taken.getsockname()[1]], 1)):
+            with Program("sproxy", *arguments) as program:
+                program.ends(status)
+
+
+def a_killed_worker_is_replaced():
+    for name in PROXIES:
+        with proxy(name) as program:
+            first = worker(program)
+            os.kill(first, signal.SIGKILL)
+            assert program.says("starting the next one").endswith(
+                f"{name} warning: worker {first} was killed by signal 9 (Killed): starting the next one")
+            eventually("the next worker listens", lambda: program.errors().count("listening on") == 2 and answers(program.port))
+            assert worker(program) != first
+            program.process.send_signal(signal.SIGTERM)
+            program.ends(0)
+
+
+def a_killed_keeper_takes_the_worker_along():
+    with proxy() as program:
+        ours = worker(program)
+        program.process.kill()
+        eventually("the worker is gone", lambda: not is_there(ours))
+        program.ends(-signal.SIGKILL)
+        assert not answers(program.port)
+
+
+@contextmanager
+def installed():
+    """A folder with programs of its own, and a port for one of them."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in ("sproxy", "libholdfast-sproxy.so"):
+            shutil.copy(Path(BIN, file), folder)
+        yield Path(folder), free_port()
+
+
+def put(path, content):
+    """Replaces a file as a package does: by another one of that name."""
+    path.with_name("next").write_bytes(content)
+    path.with_name("next").chmod(0o755)
+    path.with_name("next").replace(path)
+
+
+def a_worker_after_an_exchange_of_the_package_is_the_one_of_before():
+    with installed() as (folder, port), Program(folder / "sproxy", "--insecure", "--bind", "127.0.0.1", port) as program:
+        program.says("listening on")
+        put(folder / "libholdfast-sproxy.so", b"not a library")
+        os.kill(worker(program), signal.SIGKILL)
+        eventually("the next worker listens", lambda: program.errors().count("listening on") == 2)
+        program.process.send_signal(signal.SIGTERM)
+        program.ends(0)
+
+
+def an_upgrade_is_another_program_under_the_same_number():
+    with installed() as (folder, port), Program(folder / "sproxy", "--insecure", "--bind", "127.0.0.1", port) as program:
+        program.says("listening on")
+        for count in (2, 3):
+            first, old = worker(program), os.stat(f"/proc/{program.process.pid}/exe").st_ino
+            for file in ("sproxy", "libholdfast-sproxy.so"):
+                put(folder / file, Path(BIN, file).read_bytes())
+            program.process.send_signal(signal.SIGUSR2)
+            eventually("the next worker listens", lambda: program.errors().count("listening on") == count and answers(port))
+            assert worker(program) != first and not is_there(first)
+            assert os.stat(f"/proc/{program.process.pid}/exe").st_ino != old, "it is still the program of before"
+            assert "was killed" not in program.errors(), program.errors()
+        program.process.send_signal(signal.SIGTERM)
+        program.ends(0)
+
+
+def an_upgrade_that_cannot_work_changes_nothing():
+    with installed() as (folder, port), Program(folder / "sproxy", "--insecure", "--bind", "127.0.0.1", port) as program:
+        program.says("listening on")
+        first = worker(program)
+        for number, (file, content) in enumerate((("sproxy", b"#!/bin/sh\nexit 1\n"), ("sproxy", b"no program at all"),
+                                                  ("sproxy", Path(BIN, "sproxy").read_bytes()))):
+            if number == 2:
+                put(folder / "libholdfast-sproxy.so", b"no library")
+            put(folder / file, content)
+            program.process.send_signal(signal.SIGUSR2)
+            eventually("it says no", lambda: program.errors().count("no upgrade: ") == number + 1)
+        assert worker(program) == first and answers(port)
+        # One that says yes and then cannot be started: the worker was given up for it, and the next one is there.
+        put(folder / "sproxy", b"#!/bin/sh\nrm -f \"$0\"\n")
+        program.process.send_signal(signal.SIGUSR2)
+        eventually("the next worker listens", lambda: program.errors().count("listening on") == 2 and answers(port))
+        program.process.send_signal(signal.SIGTERM)
+        program.ends(0)
+
+
+class Shell:
+    """An interactive bash on a terminal of its own."""
+
+    def __init__(self):
+        self.pid, self.screen = pty.fork()
+        if self.pid == 0:
+            os.environ["PS1"] = "$ "
+            os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
+        self.text = ""
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        try:
+            while some := os.read(self.screen, 4096):
+                self.text += some.decode(errors="replace")
+        except OSError:
+            pass  # the shell has gone
+
+    def type(self, keys):
+        os.write(self.screen, keys.encode())
+
+    def shows(self, text):
+        eventually(f"{text!r} on the screen, which shows {self.text!r}", lambda: text in self.text)
+
+    def end(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.screen)
+
+
+def keys_of_the_terminal_do_what_they_always_do():
+    port, shell = free_port(), Shell()
+    try:
+        shell.type(f"{BIN}/sproxy --insecure --bind 127.0.0.1 {port}\n")
+        shell.shows("listening on")
+        children = Path("/proc").glob("[0-9]*/stat")
+        keeper = next(int(path.parent.name) for path in children
+                      if path.exists() and path.read_text().rsplit(")", 1)[1].split()[1] == str(shell.pid))
+        ours = worker_of(keeper)
+        state = lambda pid: field(pid, "stat").rsplit(b")", 1)[1].split()[0]  # noqa: E731
+        shell.type("\x1a")
+        shell.shows("Stopped")
+        eventually("both have stopped", lambda: (state(keeper), state(ours)) == (b"T", b"T"))
+        shell.type("fg\n")
+        eventually("both go on", lambda: b"T" not in (state(keeper), state(ours)))
+        assert answers(port)
+        shell.type("\x03")
+        eventually("both have ended", lambda: not is_there(keeper) and not is_there(ours))
+        shell.type("echo its status was $?.\n")
+        shell.shows("its status was 0.")
+    finally:
+        shell.end()
+
+
+def process_1_of_a_container_ends_as_any_other():
+    prefix = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+    if subprocess.run([*prefix, "true"], capture_output=True).returncode != 0:
+        print("    not here: namespaces are not permitted")
+        return
+    with proxy(prefix=prefix) as program:
+        ours = worker(program)
+        keeper = int(field(ours, "stat").rsplit(b")", 1)[1].split()[1])
+        assert b"NSpid:\t%d\t1\n" % keeper in field(keeper, "status") + b"\n"
+        os.kill(ours, signal.SIGKILL)
+        eventually("the next worker listens", lambda: program.errors().count("listening on") == 2)
+        os.kill(keeper, signal.SIGTERM)
+        program.ends(0)
+
+
+tell(
+    the_keeper_is_called_so_and_the_worker_like_the_program,
+    one_signal_ends_both_in_order,
+    a_signal_to_both_is_one_request,
+    statuses_are_passed_on,
+    a_killed_worker_is_replaced,
+    a_killed_keeper_takes_the_worker_along,
+    a_worker_after_an_exchange_of_the_package_is_the_one_of_before,
+    an_upgrade_is_another_program_under_the_same_number,
+    an_upgrade_that_cannot_work_changes_nothing,
+    keys_of_the_terminal_do_what_they_always_do,
+    process_1_of_a_container_ends_as_any_other,
+)
