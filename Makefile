@@ -41,9 +41,9 @@ mutants:        ## plant mistakes into the core and see each one caught: half an
 	@scripts/deps.sh build test
 	@tests/mutants/mutants.py --jobs $(JOBS) --only "$(ONLY)"
 
-soak: release   ## many apps, a link that is cut all the time, for MINUTES=10: nothing may be left (SEED=...)
+soak: release   ## many apps, a link that is cut all the time, for MINUTES=10: nothing may be left (SEED=..., CRASH_EVERY=1)
 	@scripts/deps.sh soak
-	@tests/soak/soak.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+	@tests/soak/soak.py --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED)) $(if $(CRASH_EVERY),--crash-every $(CRASH_EVERY))
 
 sim:            ## worlds in a simulation: make sim SEEDS=100000 [LEVEL=core|tunnel|process] [FIRST=1|fresh]
 	@scripts/deps.sh build test

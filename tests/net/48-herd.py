@@ -73,7 +73,7 @@ def scenario(world):
         outage(world, net, sproxy, herds, how)
     second = leave(world, sproxy, herds, before)
     world.same((first[0], second[0]), (before, before), "sproxy has the descriptors that it had before they came")
-    if "libasan" not in open(f"/proc/{sproxy.pid}/maps").read():
+    if "libasan" not in open(f"/proc/{sproxy.worker}/maps").read():
         world.check(second[1] - first[1] < 4096, f"sproxy has {second[1] - first[1]} KiB more after the second herd than after the first")
 
 

@@ -7,7 +7,10 @@ Goal of this test: nothing wears out. Many apps of many manners (talks.py) come 
 every few seconds in changing ways, and every byte is compared at both ends. When all apps are gone both proxies must
 be where they were after the warm-up: the same descriptors exactly, and the same memory but for a stated tolerance.
 
-    soak.py [--minutes 10] [--apps 50] [--seed N] [--out build/soak]
+    soak.py [--minutes 10] [--apps 50] [--seed N] [--crash-every SECONDS] [--out build/soak]
+
+With --crash-every the workers of both proxies are killed as well, by SIGKILL, about so often and by turns: one, the other, both
+at once, and now and then one that is still recovering.
 
 Writes soak.log (one line a second and one for each event), soak.svg (the same as a plot) and the proxies' own logs
 into the folder. Exit status 0: all of this is true; 1: one line says what is not; 77: namespaces are not permitted.
@@ -45,7 +48,7 @@ SETTLED = 30  # seconds at most until descriptors and memory are back after the 
 
 
 class Soak:
-    def __init__(self, world, minutes, apps, seed, out):
+    def __init__(self, world, minutes, apps, seed, crash_every, out):
         self.world, self.minutes, self.apps, self.seed, self.out = world, minutes, apps, seed, out
         self.dice = random.Random(seed)
         self.net = harness.Routed(world)
@@ -54,11 +57,12 @@ class Soak:
         world.on_close(self.log.close)
         self.started, self.began = time.monotonic(), datetime.now()
         self.samples, self.cuts, self.phases = [], [], []
+        self.crash_every, self.killed = crash_every, 0
         self.talks, self.strangers = {}, []
         self.opened = self.done = self.bytes = self.unheard = 0
         self.manners = {}
         self.next_sample = self.next_step = 0.0
-        self.cutter = None
+        self.cutter = self.crasher = None
         self.phase = "start"
         self.small_sockets = False
         self._listen()
@@ -135,6 +139,8 @@ class Soak:
             self.step(now)
             if self.cutter:
                 self.cutter.tick(now)
+            if self.crasher:
+                self.crasher.tick(now)
             self.next_step = time.monotonic() + 0.02
         if now >= self.next_sample:
             self.next_sample = max(self.next_sample + 1, now)
@@ -153,7 +159,7 @@ class Soak:
         for name, proxy in (("cproxy", self.cproxy), ("sproxy", self.sproxy)):
             if not proxy.running():
                 raise Failure(f"{name} has ended with status {proxy.process.returncode}")
-            row[name] = measure(proxy.worker)
+            row[name] = measure(proxy)
         self.samples.append(row)
         text = "  ".join(f"{name}: {row[name]['rss']:6.1f} MiB ({row[name]['shared']:5.1f} shared),"
                          f" {row[name]['descriptors']:3} descriptors" for name in ("cproxy", "sproxy"))
@@ -177,13 +183,14 @@ class Soak:
     def busy(self, seconds):
         """Apps come and go, links are cut."""
         self.cutter = Cutter(self)
+        self.crasher = Crasher(self) if self.crash_every else None
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if len(self.talks) < self.apps:
                 self.open()
             self.turn(end)
         self.cutter.mend()
-        self.cutter = None
+        self.cutter = self.crasher = None
 
     def tide(self):
         """Many sessions whose programs do not read: everything that may be held is held. Then it goes out."""
@@ -251,11 +258,11 @@ class Soak:
         return base, end, self.opened - opened, len(self.cuts) - cuts
 
     def _descriptors(self, base):
-        return ", ".join(f"{name} had {base[name]['descriptors']}, has {measure(proxy.worker)['descriptors']}"
+        return ", ".join(f"{name} had {base[name]['descriptors']}, has {measure(proxy)['descriptors']}"
                          for name, proxy in (("cproxy", self.cproxy), ("sproxy", self.sproxy)))
 
     def _same_descriptors(self, base):
-        return all(measure(proxy.worker)["descriptors"] == base[name]["descriptors"]
+        return all(measure(proxy)["descriptors"] == base[name]["descriptors"]
                    for name, proxy in (("cproxy", self.cproxy), ("sproxy", self.sproxy)))
 
     def keep_logs(self):
@@ -272,12 +279,19 @@ class Soak:
         return [(moment - self.began).total_seconds() for moment in when]
 
 
-def measure(pid):
-    """Memory in MiB and descriptors of a process. What is resident counts the shared pages of the memfd as well."""
-    status = Path(f"/proc/{pid}/status").read_text()
+def measure(proxy):
+    """Memory in MiB and descriptors of a proxy's worker. What is resident counts the shared pages of the memfd as well."""
+    while True:
+        pid = proxy.worker
+        try:
+            status, descriptors = Path(f"/proc/{pid}/status").read_text(), len(os.listdir(f"/proc/{pid}/fd"))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it was killed just now
+        if "VmRSS" in status:
+            break
     of = lambda key: int(re.search(rf"^{key}:\s+(\d+) kB", status, re.M)[1]) / 1024  # noqa: E731
     return {"rss": round(of("VmRSS"), 2), "shared": round(of("RssShmem"), 2),
-            "descriptors": len(os.listdir(f"/proc/{pid}/fd"))}
+            "descriptors": descriptors}
 
 
 class Quiet:
@@ -375,11 +389,47 @@ class Cutter:
         return self.dice.uniform(0.1, 1.5), lambda: proxy.signal(signal.SIGCONT)
 
 
+class Crasher:
+    """Kills workers, whatever they are doing."""
+
+    def __init__(self, soak):
+        self.soak, self.dice = soak, soak.dice
+        self.ways = [[soak.cproxy], [soak.sproxy], [soak.cproxy, soak.sproxy]]
+        self.again = None  # who is killed once more as soon as there is another worker, in the middle of its recovery
+        self._plan(soak.crash_every)
+
+    def _plan(self, seconds):
+        self.next_at = time.monotonic() + self.dice.uniform(0.5, 1.5) * seconds
+
+    def tick(self, now):
+        if now < self.next_at:
+            return
+        if self.again:
+            self._kill(self.again)
+            self.again = None
+        else:
+            proxies = self.dice.choice(self.ways)
+            for proxy in proxies:
+                self._kill(proxy)
+            if self.dice.random() < 0.2:
+                self.again = self.dice.choice(proxies)
+        self._plan(self.dice.uniform(0, 0.06) if self.again else self.soak.crash_every)
+
+    def _kill(self, proxy):
+        worker = proxy.worker
+        if worker == proxy.pid:
+            return  # there is none at this moment: it has not been started again
+        os.kill(worker, signal.SIGKILL)
+        self.soak.killed += 1
+        self.soak.note(f"crash: {proxy.name}, worker {worker}")
+
+
 def arguments():
     parser = argparse.ArgumentParser(description="many apps, a link that is cut all the time")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--apps", type=int, default=50, help="at the same time")
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    parser.add_argument("--crash-every", type=float, default=0, help="seconds, about; 0: never")
     parser.add_argument("--out", type=Path, default=harness.REPOSITORY / "build" / "soak")
     return parser.parse_args()
 
@@ -389,7 +439,7 @@ def scenario(world):
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     world.say(f"seed {options.seed}; {options.minutes:g} minutes with {options.apps} apps; log and plot in {out}")
-    soak = Soak(world, options.minutes, options.apps, options.seed, out)
+    soak = Soak(world, options.minutes, options.apps, options.seed, options.crash_every, out)
     try:
         base, end, sessions, cuts = soak.run()
     except Failure as reason:
@@ -400,7 +450,8 @@ def scenario(world):
             print()
         soak.keep_logs()
     summary = (f"{sessions} sessions and {cuts} cuts after the warm-up; in all {soak.opened} sessions with"
-               f" {soak.bytes / 1e6:.0f} MB, {len(soak.cuts)} cuts, {len(soak.moves())} moves;"
+               f" {soak.bytes / 1e6:.0f} MB, {len(soak.cuts)} cuts, {len(soak.moves())} moves,"
+               f" {soak.killed} workers killed;"
                f" {', '.join(f'{count} {manner}' for manner, count in sorted(soak.manners.items()))}")
     soak.note(summary)
     world.say(summary)
