@@ -7,6 +7,7 @@
 #include "proxy_options.hh"
 #include "rights.hh"
 #include "security_options.hh"
+#include "upgrade.hh"
 #include "worker.hh"
 
 namespace holdfast {
@@ -14,6 +15,9 @@ namespace {
 
 int run( int argc, char** argv, Register& shared )
 {
+  if ( argc > 1 and argv[1] == program::upgrade_word ) {
+    return program::upgrade( "cproxy", argc - 1, argv + 1 );
+  }
   program::CproxyOptions options;
   if ( const auto status = program::parse_cproxy( argc, argv, options ) ) {
     return *status;
@@ -30,7 +34,7 @@ int run( int argc, char** argv, Register& shared )
   const Signals signals { loop };
   if ( options.raw ) {
     Relay relay { loop, { config.bind, config.port, config.sproxy }, *log };
-    shared.ready = 1;
+    program::say_ready( shared );
     program::give_up_rights( config.security, { .program = "cproxy" }, *log );
     program::run( loop, signals, relay );
     return 0;
@@ -56,7 +60,7 @@ int run( int argc, char** argv, Register& shared )
     tls->ask_for( config.sproxy.host );
   }
   Cproxy cproxy { loop, config, crypto, program::make_wires( tls.get() ), trusted, *log };
-  shared.ready = 1;
+  program::say_ready( shared );
   program::give_up_rights( config.security, { .program = "cproxy", .writable = { state.path() } }, *log );
   program::run( loop, signals, cproxy );
   return 0;

@@ -155,6 +155,7 @@ inline std::optional<int> parse_cproxy( int argc, const char* const* argv, Cprox
     ->type_name( "SHA256:KEY" )
     ->group( "Security" );
   app.footer( "Example: cproxy 2323 server.example.org 5000, then telnet localhost 2323.\n"
+              "After a package was replaced: cproxy upgrade; every session goes on.\n"
               "Exit status: 0 stopped by SIGINT or SIGTERM, 1 trouble (said in one line), 2 wrong options." );
   if ( const auto status = parse( app, argc, argv ) ) {
     return *status;

@@ -8,6 +8,7 @@
 #include "proxy_options.hh"
 #include "rights.hh"
 #include "security_options.hh"
+#include "upgrade.hh"
 #include "worker.hh"
 
 #include <filesystem>
@@ -69,6 +70,9 @@ void read_again( AuthorizedClients& clients, Sproxy& sproxy, Log& log )
 
 int run( int argc, char** argv, Register& shared )
 {
+  if ( argc > 1 and argv[1] == program::upgrade_word ) {
+    return program::upgrade( "sproxy", argc - 1, argv + 1 );
+  }
   program::SproxyOptions options;
   if ( const auto status = program::parse_sproxy( argc, argv, options ) ) {
     return *status;
@@ -85,7 +89,7 @@ int run( int argc, char** argv, Register& shared )
   const Signals signals { loop };
   if ( options.raw ) {
     Relay relay { loop, { config.bind, config.port, config.target }, *log };
-    shared.ready = 1;
+    program::say_ready( shared );
     program::give_up_rights( config.security, { .program = "sproxy" }, *log );
     program::run( loop, signals, relay );
     return 0;
@@ -101,7 +105,7 @@ int run( int argc, char** argv, Register& shared )
       return fmt::format( "its key {} is not in {}", fingerprint( client ), clients->path() );
     } );
   Sproxy sproxy { loop, config, crypto, program::make_wires( tls.get() ), *log };
-  shared.ready = 1;
+  program::say_ready( shared );
   std::optional<FileWatch> watch;
   if ( clients ) {
     watch.emplace( loop, clients->path(), [&] { read_again( *clients, sproxy, *log ); } );

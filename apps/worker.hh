@@ -30,6 +30,13 @@ inline void forget_descriptors( const Register& shared )
   }
 }
 
+// We listen: from now on a crash is survived.
+inline void say_ready( Register& shared )
+{
+  shared.up = shared.generation;
+  shared.ready = 1;
+}
+
 // A proxy is something with turn(), deadline(), stop() and stopped(). Returns when it is stopped by a signal; a
 // second signal does not wait for the farewell.
 template<class Proxy>

@@ -32,11 +32,13 @@ struct Register
   // The keeper's own descriptors in the table that both have: a worker leaves them alone. -1: none.
   std::array<std::int32_t, 4> own_descriptors;
   std::uint64_t signal_mask; // what workers start with; a keeper that replaces this one finds all blocked
-  std::array<std::uint64_t, 6> keeper_reserved;
+  std::uint32_t refused;     // upgrades that were asked for and did not come about
+  std::uint32_t keeper_padding;
+  std::array<std::uint64_t, 5> keeper_reserved;
 
   // Workers write these.
   std::uint32_t ready; // 1: a worker has been up and listening, so from now on a crash is survived. Never 0 again
-  std::uint32_t worker_padding;
+  std::uint32_t up;    // the generation that came up last: it listens
   std::array<std::uint64_t, 15> worker_reserved;
 
   // What a worker leaves for its successor, such as the descriptor of its memory. The keeper does not look at it.
@@ -72,9 +74,11 @@ static_assert( offsetof( Register, last_status ) == 36 );
 static_assert( offsetof( Register, last_death ) == 40 );
 static_assert( offsetof( Register, own_descriptors ) == 48 );
 static_assert( offsetof( Register, signal_mask ) == 64 );
-static_assert( offsetof( Register, keeper_reserved ) == 72 );
+static_assert( offsetof( Register, refused ) == 72 );
+static_assert( offsetof( Register, keeper_padding ) == 76 );
+static_assert( offsetof( Register, keeper_reserved ) == 80 );
 static_assert( offsetof( Register, ready ) == 120 );
-static_assert( offsetof( Register, worker_padding ) == 124 );
+static_assert( offsetof( Register, up ) == 124 );
 static_assert( offsetof( Register, worker_reserved ) == 128 );
 static_assert( offsetof( Register, left ) == 248 );
 static_assert( offsetof( Register, reserved ) == 760 );

@@ -70,6 +70,7 @@ void Keeper::begin_upgrade()
   if ( checker_ < 0 ) {
     checker_ = 0;
     say( name_, "error", "no upgrade: cannot start %s: %s", program_, std::strerror( errno ) );
+    ++register_->refused;
   }
 }
 
@@ -97,6 +98,7 @@ void Keeper::checked( int status )
   }
   if ( not WIFEXITED( status ) or WEXITSTATUS( status ) != EXIT_SUCCESS ) {
     say( name_, "error", "no upgrade: %s cannot go on with what is here: nothing was changed", program_ );
+    ++register_->refused;
     return;
   }
   upgrade();
@@ -120,6 +122,7 @@ void Keeper::upgrade()
   say( name_, "error", "no upgrade: cannot start %s: %s", program_, std::strerror( errno ) );
   ::unsetenv( register_variable ); // NOLINT(concurrency-mt-unsafe): one thread
   choose_inherited( []( int /*fd*/ ) { return false; } );
+  ++register_->refused;
 }
 
 } // namespace holdfast
