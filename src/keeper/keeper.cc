@@ -33,10 +33,11 @@ sigset_t all_but_broken()
   return set;
 }
 
-// Whoever sends one of these wants an end.
+// Whoever sends one of these wants an end. SIGPIPE kills a worker that was about to say something to nobody, and
+// would kill the next one as well.
 bool asks_for_the_end( int signal )
 {
-  return signal == SIGTERM or signal == SIGINT or signal == SIGHUP or signal == SIGQUIT;
+  return signal == SIGTERM or signal == SIGINT or signal == SIGHUP or signal == SIGQUIT or signal == SIGPIPE;
 }
 
 // What befalls the keeper alone: its standard error is closed or a file that may not grow, its processor time is
