@@ -28,6 +28,8 @@ public:
   [[nodiscard]] int get() const { return number_; }
   explicit operator bool() const { return number_ >= 0; }
 
+  // Somebody else closes it.
+  [[nodiscard]] int release() { return std::exchange( number_, -1 ); }
   // Closes now. Linux frees the number even when close(2) reports an error, so there is nothing to try again.
   void reset()
   {

@@ -71,6 +71,23 @@ Address any_address( int family, std::uint16_t port )
   return address;
 }
 
+std::uint16_t port_of( const Address& address )
+{
+  sockaddr_in in {}; // sin6_port lies in the same place
+  std::memcpy( &in, &address.storage, sizeof in );
+  return ntohs( in.sin_port );
+}
+
+// Every address of its family, or of both.
+bool is_any( const Address& address )
+{
+  const auto bytes = bytes_of( address );
+  const std::size_t first = address.family() == AF_INET ? 12 : 0;
+  return std::all_of( bytes.begin() + static_cast<std::ptrdiff_t>( first ), bytes.end(), []( std::byte each ) {
+    return each == std::byte { 0 };
+  } );
+}
+
 // The text of an errno in `error`, or a listening socket.
 Fd try_listen( const Address& address, bool both_families, int& error )
 {
@@ -151,6 +168,32 @@ std::string network_of( const Address& address, unsigned bits_v4, unsigned bits_
     network[i] = static_cast<char>( static_cast<unsigned char>( network[i] ) & ( 0xff00U >> kept ) );
   }
   return network;
+}
+
+std::array<std::byte, 16> bytes_of( const Address& address )
+{
+  std::array<std::byte, 16> bytes {};
+  if ( address.family() == AF_INET6 ) {
+    sockaddr_in6 in {};
+    std::memcpy( &in, &address.storage, sizeof in );
+    std::memcpy( bytes.data(), &in.sin6_addr, bytes.size() );
+  } else if ( address.family() == AF_INET ) {
+    sockaddr_in in {};
+    std::memcpy( &in, &address.storage, sizeof in );
+    bytes[10] = bytes[11] = std::byte { 0xff };
+    std::memcpy( &bytes[12], &in.sin_addr, sizeof in.sin_addr );
+  }
+  return bytes;
+}
+
+Address address_in( std::span<const std::byte, 16> bytes )
+{
+  Address address = any_address( AF_INET6, 0 );
+  sockaddr_in6 in {};
+  std::memcpy( &in, &address.storage, sizeof in );
+  std::memcpy( &in.sin6_addr, bytes.data(), bytes.size() );
+  std::memcpy( &address.storage, &in, sizeof in );
+  return address;
 }
 
 std::optional<Address> literal_address( std::string_view host, std::uint16_t port )
@@ -242,6 +285,25 @@ std::vector<Fd> listen_for( std::string_view host, std::uint16_t port )
   }
   listeners.push_back( listen_on( *address ) );
   return listeners;
+}
+
+bool listens_for( int fd, std::string_view host, std::uint16_t port )
+{
+  const Address address = local_address( fd );
+  if ( port != 0 and port_of( address ) != port ) {
+    return false;
+  }
+  if ( host.empty() or host == "*" ) {
+    return is_any( address );
+  }
+  const auto wanted = literal_address( host, 0 );
+  return wanted and bytes_of( *wanted ) == bytes_of( address ) and wanted->family() == address.family();
+}
+
+bool is_accepted_by( const Address& local, const Address& listener )
+{
+  return port_of( local ) == port_of( listener )
+         and ( is_any( listener ) or bytes_of( local ) == bytes_of( listener ) );
 }
 
 Accepted accept_from( int listener )

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -36,6 +37,10 @@ struct Address
 // inside IPv6 is IPv4.
 [[nodiscard]] std::string network_of( const Address& address, unsigned bits_v4, unsigned bits_v6 );
 
+// An address without its port as IPv6 has it, IPv4 as IPv4 inside IPv6; and back, with port 0.
+[[nodiscard]] std::array<std::byte, 16> bytes_of( const Address& address );
+[[nodiscard]] Address address_in( std::span<const std::byte, 16> bytes );
+
 // A literal IPv4 or IPv6 address (with or without [] and %interface); nothing when it is a name.
 [[nodiscard]] std::optional<Address> literal_address( std::string_view host, std::uint16_t port );
 
@@ -66,6 +71,11 @@ struct Transfer
 // Listening sockets for what a person calls `host`: an address literal, or "*" / "" for every address of both
 // families (one socket if IPv6 is there, else IPv4 alone). Port 0 lets the kernel choose. Throws StartupError.
 [[nodiscard]] std::vector<Fd> listen_for( std::string_view host, std::uint16_t port );
+
+// Whether this listening socket is one that listen_for( host, port ) would make.
+[[nodiscard]] bool listens_for( int fd, std::string_view host, std::uint16_t port );
+// Whether a connection with that local address may come from a listener with this one.
+[[nodiscard]] bool is_accepted_by( const Address& local, const Address& listener );
 
 // What accept4 came to: a non-blocking socket with its peer, nothing more to accept, or no descriptor or memory
 // left

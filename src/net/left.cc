@@ -1,0 +1,154 @@
+#include "net/left.hh"
+
+#include "net/error.hh"
+#include "net/ledger.hh"
+
+#include <fmt/format.h>
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <climits>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace holdfast {
+
+namespace {
+
+// The numbers of all open descriptors, but for standard ones. They are read before any is touched: the list is of
+// this moment.
+std::vector<int> open_descriptors()
+{
+  const std::unique_ptr<DIR, int ( * )( DIR* )> folder { ::opendir( "/proc/self/fd" ), ::closedir };
+  if ( not folder ) {
+    fail( "cannot see which descriptors are open (/proc/self/fd)" );
+  }
+  std::vector<int> numbers;
+  while ( const dirent* const entry = ::readdir( folder.get() ) ) {
+    const std::string_view name { entry->d_name };
+    int number = -1;
+    std::from_chars( name.data(), name.data() + name.size(), number );
+    if ( number > STDERR_FILENO and number != ::dirfd( folder.get() ) ) {
+      numbers.push_back( number );
+    }
+  }
+  return numbers;
+}
+
+std::string what_is( int fd )
+{
+  std::array<char, PATH_MAX> target {};
+  const ssize_t size = ::readlink( fmt::format( "/proc/self/fd/{}", fd ).c_str(), target.data(), target.size() );
+  return { target.data(), static_cast<std::size_t>( std::max<ssize_t>( size, 0 ) ) };
+}
+
+bool nothing_has_happened( int fd )
+{
+  const auto counts = counts_of( fd );
+  const bool is_open
+    = counts and ( counts->state == TcpState::established or counts->state == TcpState::close_wait );
+  const std::uint64_t end = is_open and counts->state == TcpState::close_wait ? 1 : 0;
+  linger patience {};
+  socklen_t length = sizeof patience;
+  const bool is_being_reset
+    = ::getsockopt( fd, SOL_SOCKET, SO_LINGER, &patience, &length ) == 0 and patience.l_onoff != 0;
+  return is_open and counts->taken == end and counts->given == 0 and not is_being_reset;
+}
+
+bool has_ended( TcpState state )
+{
+  return state == TcpState::last_ack or state == TcpState::closing or state == TcpState::time_wait
+         or state == TcpState::closed;
+}
+
+} // namespace
+
+Left::Left( std::span<const int> spare )
+{
+  for ( const int fd : open_descriptors() ) {
+    if ( std::ranges::find( spare, fd ) == spare.end() ) {
+      sort( fd );
+    }
+  }
+}
+
+void Left::sort( int fd )
+{
+  if ( const auto state = tcp_state_of( fd ) ) {
+    if ( *state == TcpState::listening ) {
+      listeners_.emplace_back( fd );
+    } else {
+      connections_.emplace( cookie_of( fd ), fd ); // a second descriptor of the same socket is closed at once
+    }
+  } else if ( what_is( fd ).starts_with( "/memfd:" ) ) {
+    memory_.emplace_back( fd );
+  } else {
+    others_.emplace_back( fd );
+  }
+}
+
+std::vector<Fd> Left::take_memory( std::string_view name )
+{
+  std::vector<Fd> taken;
+  const std::string wanted = fmt::format( "/memfd:{} (deleted)", name );
+  std::erase_if( memory_, [&]( Fd& fd ) {
+    const bool is_it = what_is( fd.get() ) == wanted;
+    if ( is_it ) {
+      taken.push_back( std::move( fd ) );
+    }
+    return is_it;
+  } );
+  return taken;
+}
+
+Fd Left::take( std::uint64_t cookie )
+{
+  auto node = connections_.extract( cookie );
+  return node.empty() or cookie == 0 ? Fd {} : std::move( node.mapped() );
+}
+
+std::vector<Fd> Left::take_listeners( std::string_view host, std::uint16_t port )
+{
+  std::vector<Fd> taken;
+  for ( Fd& fd : listeners_ ) {
+    if ( listens_for( fd.get(), host, port ) ) {
+      taken.push_back( std::move( fd ) );
+    }
+  }
+  listeners_.clear();
+  return taken;
+}
+
+std::vector<Fd> Left::take_newcomers( const Address& listener )
+{
+  std::vector<Fd> taken;
+  for ( auto& [cookie, fd] : connections_ ) {
+    if ( is_accepted_by( local_address( fd.get() ), listener ) and nothing_has_happened( fd.get() ) ) {
+      taken.push_back( std::move( fd ) );
+    }
+  }
+  std::erase_if( connections_, []( const auto& entry ) { return not entry.second; } );
+  return taken;
+}
+
+void Left::close()
+{
+  others_.clear();
+  memory_.clear();
+  listeners_.clear();
+  for ( auto& [cookie, fd] : connections_ ) {
+    const auto state = tcp_state_of( fd.get() );
+    if ( state and not has_ended( *state ) ) {
+      close_with_reset( fd );
+    }
+  }
+  connections_.clear();
+}
+
+} // namespace holdfast
