@@ -8,6 +8,9 @@
 #include "core/stores.hh"
 #include "core/types.hh"
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -29,7 +32,9 @@ struct alignas( 64 ) TunnelRecord
   Id instance {};             // of the client
   Id id {};
   SecretsRecord secrets {};
-  Digest identity {}; // acceptor: of the client whose tunnel it is
+  Digest identity {};                // acceptor: of the client whose tunnel it is
+  std::array<std::byte, 16> home {}; // acceptor: where it was made from, as an IPv6 address
+  std::uint32_t made = 0;            // acceptor: when, in tenths of seconds of the machine's uptime
 };
 
 struct alignas( 64 ) SessionRecord
@@ -39,13 +44,15 @@ struct alignas( 64 ) SessionRecord
   std::uint32_t tunnel = 0; // the slot of its tunnel
   OutflowRecord outflow {};
   InflowRecord inflow {};
-  std::int32_t fd = -1;          // of the local socket
+  std::uint64_t cookie = 0;      // of the local socket, by which the kernel knows it; 0: there is none yet
+  std::uint8_t syn = 0;          // 0 or 1: the kernel counts the socket's SYN among the bytes we wrote
   std::uint8_t connected = 0;    // 0 or 1: the target is
   std::uint8_t known = 0;        // 0 or 1: the peer has spoken of this session: it knows it
   std::uint8_t named = 0;        // 0 or 1: we have named it to the peer, on any link
   std::uint8_t released = 0;     // 0 or 1: the local socket is closed
   std::uint8_t reset_ours = 0;   // a ResetReason, or 0
   std::uint8_t reset_theirs = 0; // a ResetReason, or 0
+  std::uint8_t blamed = 0;       // crashes in a row that happened while this session was served
   [[nodiscard]] std::uint32_t owner() const { return slot + 1; } // on the labels of its chunks
 };
 
@@ -75,10 +82,10 @@ class Slots
 public:
   // Starts with all of them free, whatever lies there.
   explicit Slots( std::span<Record> records ) : records_( records ) {}
-  // Instead: those that are not free are taken. Call before anything else.
-  void recover()
+  // Instead: those that are not free are taken; they are among the first `most`. Call before anything else.
+  void recover( std::size_t most )
   {
-    for ( fresh_ = records_.size(); fresh_ > 0 and is_free( records_[fresh_ - 1] ); ) {
+    for ( fresh_ = std::min( most, records_.size() ); fresh_ > 0 and is_free( records_[fresh_ - 1] ); ) {
       --fresh_;
     }
     for ( std::size_t slot = fresh_; slot-- > 0; ) {
@@ -146,6 +153,9 @@ struct Memory
   Pool& inflow;  // the peer's bytes until they are delivered; a copy, ordinary memory
   Slots<SessionRecord>& slots;
   Quotas* quotas = nullptr; // the client's whose sessions these are; none: only the pools bound them
+  // Where it is written whom our process serves: the owner() of that session, or 0. May outlive the process, and
+  // then says who was served when it crashed. Or nullptr.
+  std::uint32_t* serves = nullptr;
 };
 
 } // namespace holdfast

@@ -1,5 +1,7 @@
 #pragma once
 
+#include "core/stores.hh"
+
 #include <algorithm>
 #include <cassert>
 #include <cstddef>
@@ -39,8 +41,9 @@ public:
     assert( memory.size() == next.size() * chunk_size );
     assert( labels.empty() or labels.size() == next.size() );
   }
-  // Instead of starting with all chunks free: those with an owner are taken. Call before anything else.
-  void recover();
+  // Instead of starting with all chunks free: those with an owner are taken; they are among the first `most`. Call
+  // before anything else.
+  void recover( std::size_t most );
 
   // A chunk whose `next` is none, or none when all are taken.
   [[nodiscard]] Index take( Label label );
@@ -122,10 +125,11 @@ struct Quota
   }
 };
 
-inline void Pool::recover()
+inline void Pool::recover( std::size_t most )
 {
-  const auto last = std::find_if( labels_.rbegin(), labels_.rend(), []( const Label& l ) { return l.owner != 0; } );
-  fresh_ = static_cast<Index>( labels_.rend() - last );
+  const auto labels = labels_.first( std::min( most, labels_.size() ) );
+  const auto last = std::find_if( labels.rbegin(), labels.rend(), []( const Label& l ) { return l.owner != 0; } );
+  fresh_ = static_cast<Index>( labels.rend() - last );
   for ( Index chunk = fresh_; chunk-- > 0; ) {
     if ( labels_[chunk].owner != 0 ) {
       next_[chunk] = none;
@@ -155,7 +159,9 @@ inline Pool::Index Pool::take( Label label )
   }
   ++used_;
   if ( not labels_.empty() ) {
-    labels_[chunk] = label;
+    labels_[chunk].number = label.number;
+    keep_order(); // its new owner's bytes are nowhere else
+    labels_[chunk].owner = label.owner;
   }
   return chunk;
 }

@@ -39,7 +39,7 @@ bool makes_sense( const OutflowRecord& record, std::size_t chunks )
 bool makes_sense( const SessionRecord& record, std::size_t slot, std::size_t chunks )
 {
   const bool flags = is_flag( record.connected ) and is_flag( record.known ) and is_flag( record.named )
-                     and is_flag( record.released );
+                     and is_flag( record.released ) and is_flag( record.syn );
   return record.slot == slot and record.session < position_limit and flags and is_reason( record.reset_ours )
          and is_reason( record.reset_theirs ) and record.inflow.delivered < position_limit
          and is_flag( record.inflow.end_delivered ) and makes_sense( record.outflow, chunks );
@@ -82,7 +82,8 @@ bool can_own( const SessionRecord& record, const Pool::Label& label )
 Survey survey( Side side,
                std::span<TunnelRecord> tunnels,
                std::span<SessionRecord> sessions,
-               std::span<Pool::Label> labels )
+               std::span<Pool::Label> labels,
+               const Mend& mend )
 {
   Survey found;
   auto tunnel_in = tunnels_left( tunnels, found );
@@ -102,6 +103,9 @@ Survey survey( Side side,
     } else if ( side == Side::acceptor and tunnel->agreed == 0 ) {
       make_free( record );
       ++found.ended;
+    } else if ( mend and not mend( record ) ) {
+      make_free( record );
+      ++found.broken;
     } else {
       // It may have died between making the session and saying so.
       tunnel->last_session = std::max( tunnel->last_session, record.session );

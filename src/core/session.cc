@@ -1,6 +1,7 @@
 #include "core/session.hh"
 
 #include "core/bytes.hh"
+#include "core/stores.hh"
 
 #include <algorithm>
 #include <array>
@@ -36,6 +37,7 @@ Session::Session( Side side,
     on_link_.introduced = true;
     on_link_.may_send = true;
   }
+  keep_order();
   record_.session = id; // last: from now on the slot is not free
 }
 
@@ -47,6 +49,9 @@ Session::Session( Side side,
   : Session( side, record, memory, limits, 0 )
 {
   outflow_.adopt( chunks );
+  if ( reset_by_us() ) { // it died before it had let go of them
+    outflow_.abandon();
+  }
 }
 
 void Session::reset( ResetReason reason )

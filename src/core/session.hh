@@ -66,6 +66,7 @@ public:
 
   [[nodiscard]] SessionId id() const { return record_.session; }
   [[nodiscard]] SessionRecord& record() { return record_; }
+  [[nodiscard]] const SessionRecord& record() const { return record_; }
 
   // -- from the local program -------------------------------------------------------------------------------------
   Outflow& outflow() { return outflow_; }

@@ -1,5 +1,7 @@
 #include "core/tunnel.hh"
 
+#include "core/stores.hh"
+
 #include <algorithm>
 #include <array>
 #include <cassert>
@@ -37,7 +39,9 @@ Tunnel::~Tunnel()
 {
   for ( auto& [id, session] : sessions_ ) {
     SessionRecord* const record = &session->record();
-    session.reset(); // gives its chunks back, so the record must still be there
+    make_free( *record );
+    keep_order(); // if we die in between, its chunks are nobody's
+    session.reset();
     memory_.slots.give( record );
   }
 }
@@ -57,10 +61,15 @@ Session* Tunnel::open()
 
 Session& Tunnel::restore( SessionRecord& record, std::span<const Pool::Index> chunks )
 {
+  if ( memory_.serves != nullptr ) { // it may have killed us before, and do so here
+    *memory_.serves = record.owner();
+    keep_order();
+  }
   auto made = std::make_unique<Session>( side_, record, chunks, memory_, limits_ );
   Session& session = *made;
   sessions_.emplace( session.id(), std::move( made ) );
   touch( session );
+  serve_nobody();
   return session;
 }
 
@@ -89,13 +98,31 @@ Session* Tunnel::next_touched()
   Session* const session = touched_.front();
   touched_.pop_front();
   session->in_touched_ = false;
+  serve( *session );
   return session;
 }
 
 void Tunnel::served( Session& session, Time now )
 {
+  serve_nobody();
   give_turn_or_put_off( session, now );
   drop_if_over( session );
+}
+
+void Tunnel::serve( const Session& session )
+{
+  if ( memory_.serves != nullptr ) {
+    *memory_.serves = session.record().owner();
+    keep_order();
+  }
+}
+
+void Tunnel::serve_nobody()
+{
+  if ( memory_.serves != nullptr ) {
+    keep_order();
+    *memory_.serves = 0;
+  }
 }
 
 void Tunnel::touch( Session& session )
@@ -158,7 +185,10 @@ void Tunnel::drop_if_over( Session& session )
     return;
   }
   SessionRecord* const record = &session.record();
-  sessions_.erase( session.id() ); // gives its chunks back, so the record must still be there
+  const SessionId id = session.id();
+  make_free( *record );
+  keep_order(); // if we die in between, its chunks are nobody's
+  sessions_.erase( id );
   memory_.slots.give( record );
 }
 
@@ -258,7 +288,10 @@ Verdict Tunnel::receive( const Frame& frame )
   if ( session == nullptr ) {
     return receive_for_unknown( header );
   }
-  if ( const auto fault = session->receive( frame ) ) {
+  serve( *session );
+  const auto fault = session->receive( frame );
+  serve_nobody();
+  if ( fault ) {
     return fault;
   }
   if ( header.type == FrameType::reset ) {
@@ -331,7 +364,9 @@ void Tunnel::transmit( FrameBatch& batch, Time now, Duration round_trip )
     const bool was_introduced = session->on_link_.introduced;
     const std::size_t before = batch.bytes();
     const std::size_t piece_max = said_ < small_at_first ? small_piece : FrameHeader::payload_max;
+    serve( *session );
     session->speak( batch, now, round_trip, piece_max );
+    serve_nobody();
     said_ = std::min( said_ + batch.bytes() - before, small_at_first );
     if ( not was_introduced and not session->in_turns_ and session->has_something_to_say() ) {
       session->in_turns_ = true;

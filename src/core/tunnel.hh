@@ -25,6 +25,9 @@ namespace holdfast {
 //   while ( Session* session = tunnel.next_touched() ) { ... ; tunnel.served( *session, now ); }
 //   while ( link is writable and tunnel.wants_to_transmit() ) { tunnel.transmit( batch, ... ); ... }
 //
+// Which session is served now, by us or by the shell between next_touched() and served(), is noted in the memory:
+// should we crash, it may be the reason.
+//
 // A session stays alive until it is over() and in none of the lists; a pointer from next_touched() is good until
 // served().
 class Tunnel
@@ -104,6 +107,8 @@ private:
   void give_turn_or_put_off( Session& session, Time now );
   void put_off( Session& session, Time now );
   void drop_if_over( Session& session );
+  void serve( const Session& session );
+  void serve_nobody();
 
   Side side_;
   TunnelRecord& record_;

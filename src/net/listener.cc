@@ -1,5 +1,7 @@
 #include "net/listener.hh"
 
+#include "net/fault_point.hh"
+
 #include <fcntl.h>
 #include <sys/epoll.h>
 
@@ -71,6 +73,7 @@ void Listener::accept( int socket )
   for ( int i = 0; i < accepted_per_turn; ++i ) {
     Accepted accepted = accept_from( socket );
     if ( accepted.fd ) {
+      pass( FaultPoint::accepted );
       const bool last = spare_ > 0 and is_among_the_last( accepted.fd.get(), spare_ );
       arrived_( std::move( accepted.fd ), accepted.peer );
       if ( last ) {

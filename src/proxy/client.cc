@@ -14,6 +14,8 @@ using namespace std::chrono_literals;
 constexpr Duration empty_patience = 60s; // a tunnel without link and sessions is forgotten: nothing is lost with it
 constexpr Duration farewell_patience = 1s; // for the last words
 
+using Tenths = std::chrono::duration<std::uint32_t, std::deci>; // of seconds: 13 years of uptime in 32 bits
+
 std::string short_name( const Id& id )
 {
   return fmt::format( "{:02x}{:02x}{:02x}{:02x}",
@@ -32,7 +34,6 @@ Client::Client( Loop& loop,
                 Memory memory,
                 const SproxyConfig& config,
                 Log& log,
-                const Address& from,
                 Events events )
   : Agenda::Item( agenda )
   , loop_( loop )
@@ -54,11 +55,17 @@ Client::Client( Loop& loop,
             .session_left
             = [left = std::move( events.session_left )]( TunnelEnd&, Session& session ) { left( session ); },
             .stirred = [this] { touch(); } } )
-  , made_( loop.now() )
-  , home_( from )
+  , made_( Time { Tenths { record.made } } )
+  , home_( address_in( record.home ) )
   , excused_( loop.late_in_all() )
   , link_changed_( std::move( events.link_changed ) )
 {}
+
+void Client::say_birth( TunnelRecord& record, const Address& from, Time now )
+{
+  record.home = bytes_of( from );
+  record.made = std::chrono::ceil<Tenths>( now.time_since_epoch() ).count();
+}
 
 // -- its link -----------------------------------------------------------------------------------------------------
 

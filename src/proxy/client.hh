@@ -37,7 +37,8 @@ public:
     std::function<void( Change, std::string_view line )> link_changed {}; // with the line of the log about it
   };
 
-  // `from`: where it was when the tunnel was made. All that is passed by reference must outlive it.
+  // The record says where and when the tunnel was made: say_birth(). All that is passed by reference must outlive
+  // it.
   Client( Loop& loop,
           Agenda& agenda,
           FrameBatch& batch,
@@ -45,8 +46,8 @@ public:
           Memory memory,
           const SproxyConfig& config,
           Log& log,
-          const Address& from,
           Events events );
+  static void say_birth( TunnelRecord& record, const Address& from, Time now );
 
   [[nodiscard]] TunnelEnd& end() { return end_; }
   [[nodiscard]] const TunnelEnd& end() const { return end_; }
@@ -54,6 +55,8 @@ public:
   [[nodiscard]] const TunnelRecord& record() const { return record_; }
   [[nodiscard]] const std::string& name() const { return name_; } // for the log
 
+  // A process before us had it; the peer is where it was.
+  void recovered() { last_address_ = "before a restart"; }
   // This link has proved itself: it carries the tunnel now.
   void take( std::unique_ptr<LinkLeg> link, const Hello& hello );
   // Whether the tunnel may be used from there (--roam).

@@ -1,9 +1,11 @@
 #include "proxy/cproxy.hh"
 
 #include "net/error.hh"
+#include "net/fault_point.hh"
 
 #include <fmt/format.h>
 
+#include <ranges>
 #include <utility>
 
 namespace holdfast {
@@ -38,13 +40,15 @@ Cproxy::Cproxy( Loop& loop,
                 const Crypto& crypto,
                 MakeWire wire,
                 std::function<void( const Digest& sproxy )> trusted,
-                Log& log )
+                Log& log,
+                Predecessor predecessor )
   : loop_( loop )
   , config_( config )
   , log_( log )
-  , arena_( config.memory )
+  , inheritance_( predecessor, log )
+  , arena_( inheritance_.arena( Side::opener, config.memory ) )
   , scratch_( private_memory( scratch_size ) )
-  , record_( *arena_.tunnels().take() )
+  , record_( arena_.found().tunnels.empty() ? *arena_.tunnels().take() : *arena_.found().tunnels.front() )
   , trusted_( std::move( trusted ) )
   , end_( loop, batch_, Side::opener, record_, arena_.memory(), config.session_limits(), log, {} )
   , dialler_( loop,
@@ -58,20 +62,47 @@ Cproxy::Cproxy( Loop& loop,
                 .gone = [this] { tunnel_lost( ResetReason::forgotten ); },
                 .speak_early =
                   [this]( std::vector<std::byte>& into, std::size_t most, std::uint64_t hello, bool urgent ) {
+                    pass( FaultPoint::said_hello );
                     end_.speak_early( into, most, hello, urgent );
                   } } )
   , paths_( loop, log )
   , listener_(
       loop,
-      listen_for( config.bind, config.port ),
+      inheritance_.listeners( config.bind, config.port ),
       [this]( Fd socket, const Address& peer ) { app_arrived( std::move( socket ), peer ); },
       [this]( int error ) { log_.warn( "cannot accept connections for a moment: {}", error_text( error ) ); } )
 {
   log_.info( "listening on {}, sproxy {}:{}", listener_.address().text(), config.sproxy.host, config.sproxy.port );
   dialler_.need( loop.now() );
+  take_over();
 }
 
 Cproxy::~Cproxy() = default;
+
+// The tunnel of the process before us waits for a link, as after any other loss. Its links and dials are nobody's.
+void Cproxy::take_over()
+{
+  const Survey found = arena_.take_found();
+  for ( const Survey::Found& session : found.sessions ) {
+    if ( session.record->tunnel == record_.slot ) {
+      end_.restore( session, inheritance_.socket( *session.record ) );
+    }
+  }
+  for ( TunnelRecord* const stray : found.tunnels | std::views::drop( 1 ) ) { // somebody has scribbled over one
+    Tunnel tunnel { Side::opener, *stray, arena_.memory(), {} };
+    for ( const Survey::Found& session : found.sessions ) {
+      if ( session.record->tunnel == stray->slot ) {
+        tunnel.restore( *session.record, session.chunks ); // and given back with it
+      }
+    }
+    arena_.tunnels().give( stray );
+  }
+  for ( Fd& app : inheritance_.newcomers( listener_.address() ) ) {
+    const Address peer = peer_address( app.get() );
+    app_arrived( std::move( app ), peer );
+  }
+  inheritance_.settle( found );
+}
 
 // -- apps ---------------------------------------------------------------------------------------------------------
 
@@ -85,6 +116,7 @@ void Cproxy::app_arrived( Fd socket, const Address& peer )
     close_with_reset( socket );
     return;
   }
+  pass( FaultPoint::opened );
   if ( end_.link() == nullptr and end_.tunnel().sessions() == 1 ) {
     end_.wait_from(
       loop_.now() ); // --keep is about sessions; how long there was no link before them does not count
@@ -97,6 +129,7 @@ void Cproxy::app_arrived( Fd socket, const Address& peer )
 
 void Cproxy::link_found( Dialler::Found found )
 {
+  pass( FaultPoint::welcomed );
   const std::string local = found.link->local().text();
   const std::string far = found.link->peer().text();
   if ( found.resumed ) {

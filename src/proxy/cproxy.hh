@@ -3,6 +3,7 @@
 #include "net/listener.hh"
 #include "proxy/config.hh"
 #include "proxy/dialler.hh"
+#include "proxy/inheritance.hh"
 #include "proxy/log.hh"
 #include "proxy/path_watch.hh"
 #include "proxy/tunnel_end.hh"
@@ -20,13 +21,15 @@ class Cproxy : public LinkOwner
 {
 public:
   // Listens; throws StartupError when it cannot. Whether sproxy can be reached shows later.
-  // `trusted` is told who made a tunnel with us: it is worth remembering.
+  // `trusted` is told who made a tunnel with us: it is worth remembering. Goes on with what its predecessor has
+  // left.
   Cproxy( Loop& loop,
           const CproxyConfig& config,
           const Crypto& crypto,
           MakeWire wire,
           std::function<void( const Digest& sproxy )> trusted,
-          Log& log );
+          Log& log,
+          Predecessor predecessor = {} );
   ~Cproxy() override;
 
   void turn();
@@ -39,6 +42,7 @@ public:
   void frame_arrived( LinkLeg& link, const Frame& frame ) override;
 
 private:
+  void take_over();
   void app_arrived( Fd socket, const Address& peer );
   void link_found( Dialler::Found found );
   void look_at_network( Time now );
@@ -51,6 +55,7 @@ private:
   Loop& loop_;
   CproxyConfig config_;
   Log& log_;
+  Inheritance inheritance_;
   Arena arena_;
   FrameBatch batch_ {};
   Mapping scratch_;      // bytes read from a link, and decrypted

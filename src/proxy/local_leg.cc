@@ -1,5 +1,8 @@
 #include "proxy/local_leg.hh"
 
+#include "core/stores.hh"
+#include "net/fault_point.hh"
+#include "net/ledger.hh"
 #include "proxy/slices.hh"
 
 #include <sys/epoll.h>
@@ -11,8 +14,8 @@ namespace holdfast {
 
 namespace {
 
-constexpr std::size_t slices_per_read = 8;   // 128 KiB: a turn's worth, so that no session keeps the others waiting
-constexpr std::size_t slices_per_write = 16; // 256 KiB
+constexpr std::size_t slices_per_read = leg_read_max / Pool::chunk_size;
+constexpr std::size_t slices_per_write = leg_write_max / Pool::chunk_size;
 
 } // namespace
 
@@ -20,13 +23,24 @@ LocalLeg::LocalLeg( Loop& loop, Tunnel& tunnel, Session& session, const std::fun
   : loop_( loop ), tunnel_( tunnel ), session_( session ), stirred_( stirred ), socket_( std::move( socket ) )
 {
   prepare_leg( socket_.get() );
-  session_.record().fd = socket_.get();
+  remember_socket();
   loop_.watch( *this, socket_.get() );
 }
 
 LocalLeg::~LocalLeg()
 {
   loop_.unwatch( *this ); // before the socket closes
+}
+
+void LocalLeg::remember_socket()
+{
+  SessionRecord& record = session_.record();
+  if ( record.cookie == 0 ) { // else it is from the process before us
+    record.syn = counts_syn( socket_.get() ) ? 1 : 0;
+    keep_order();
+    record.cookie = cookie_of( socket_.get() );
+    pass( FaultPoint::known );
+  }
 }
 
 std::uint32_t LocalLeg::interest() const
@@ -69,6 +83,7 @@ void LocalLeg::write_out( Time now )
     const auto count = inflow.readable( slices );
     const auto vectors = io_vectors( std::span<const std::span<const std::byte>> { slices.data(), count } );
     const Transfer sent = send( socket_.get(), vectors );
+    pass( sent.kind == Transfer::Kind::failed ? FaultPoint::failed : FaultPoint::sent );
     switch ( sent.kind ) {
       case Transfer::Kind::moved: inflow.consume( sent.count, now ); break;
       case Transfer::Kind::would_block: writable_ = false; break;
@@ -78,6 +93,7 @@ void LocalLeg::write_out( Time now )
   }
   if ( not failure_ and inflow.end_due() ) {
     ::shutdown( socket_.get(), SHUT_WR ); // fails only if the connection has, which reading will tell
+    pass( FaultPoint::sent_end );
     inflow.consume_end();
   }
 }
@@ -101,7 +117,10 @@ void LocalLeg::read_in()
   }
   const auto vectors = io_vectors( std::span<const std::span<std::byte>> { slices.data(), count } );
   const Transfer got = receive( socket_.get(), vectors ); // from here on the kernel counts them as read by us
-  outflow.commit( got.count );                            // and from here on they survive us
+  pass( got.kind == Transfer::Kind::ended    ? FaultPoint::received_end
+        : got.kind == Transfer::Kind::failed ? FaultPoint::failed
+                                             : FaultPoint::received );
+  outflow.commit( got.count ); // and from here on they survive us
   readable_ = false;
   hung_up_ = false;
   switch ( got.kind ) {
@@ -118,6 +137,7 @@ void LocalLeg::heed_hang_up()
 {
   if ( hung_up_ ) {
     if ( const int error = pending_error( socket_.get() ); error != 0 ) {
+      pass( FaultPoint::failed );
       failed( error );
     } else {
       loop_.mute( *this );
@@ -144,6 +164,7 @@ void LocalLeg::break_off()
 {
   loop_.unwatch( *this );
   close_with_reset( socket_ );
+  pass( FaultPoint::broken_off );
 }
 
 } // namespace holdfast

@@ -16,6 +16,18 @@ namespace holdfast {
 // What the loop reports is only noted and the session touched; bytes move in serve(). Interest follows from the
 // session's state: we want to read while the outflow has room, and to write while the inflow holds what the socket
 // refused.
+//
+// Should we die, the next process finds the socket by its cookie, and asks the kernel what we did last (Reunion).
+// So the cookie is in the record before the first byte moves, and everything else is done in an order in which what
+// is not written yet is in the kernel's counts, or is harmless when it is done again:
+//
+//   receive, then commit         bytes read lie in chunks that carry the session's label; the kernel knows how many
+//   receive the end, then end    the end is read again
+//   send, then consume           the kernel knows how many were written
+//   shutdown, then consume_end   the peer says the end again, and we shut down again
+//   be told of an error, reset   the kernel knows that the connection was not closed by two ends
+//   reset, close, release        the socket is reset again, or is not found, and its session is released
+//   both ends, release, close    the socket is nobody's, and is closed
 class LocalLeg : public Watcher
 {
 public:
@@ -40,6 +52,7 @@ public:
   void ready( std::uint32_t events ) override;
 
 private:
+  void remember_socket();
   void write_out( Time now );
   void read_in();
   void heed_hang_up();
@@ -56,5 +69,9 @@ private:
   bool starved_ = false;
   std::optional<int> failure_ {};
 };
+
+// Bytes that one call of a leg can move, and that the next process may find unbooked.
+inline constexpr std::size_t leg_read_max = 8 * Pool::chunk_size; // 128 KiB: no session keeps the others waiting
+inline constexpr std::size_t leg_write_max = 16 * Pool::chunk_size;
 
 } // namespace holdfast

@@ -1,6 +1,7 @@
 #include "proxy/sproxy.hh"
 
 #include "net/error.hh"
+#include "net/fault_point.hh"
 #include "net/routes.hh"
 #include "proxy/path_watch.hh"
 
@@ -40,12 +41,18 @@ std::string reason_of( Refusal refusal, const Hello& hello )
 
 } // namespace
 
-Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, MakeWire wire, Log& log )
+Sproxy::Sproxy( Loop& loop,
+                const SproxyConfig& config,
+                const Crypto& crypto,
+                MakeWire wire,
+                Log& log,
+                Predecessor predecessor )
   : loop_( loop )
   , config_( config )
   , crypto_( crypto )
   , log_( log )
-  , arena_( config.memory )
+  , inheritance_( predecessor, log )
+  , arena_( inheritance_.arena( Side::acceptor, config.memory ) )
   , scratch_( private_memory( scratch_size ) )
   , admission_( crypto,
                 { .beat = config.pulse.beat,
@@ -59,7 +66,7 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Ma
                 batch_,
                 scratch_.memory(),
                 log,
-                listen_for( config.bind, config.port ),
+                inheritance_.listeners( config.bind, config.port ),
                 std::move( wire ),
                 config.pulse,
                 [this]( LinkLeg& link, const Hello& hello ) { answer( link, hello ); } )
@@ -70,12 +77,30 @@ Sproxy::Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, Ma
 {
   tell_if_deaf( news_, log );
   log_.info( "listening on {}, target {}:{}", reception_.address().text(), config.target.host, config.target.port );
+  take_over();
 }
 
 Sproxy::~Sproxy()
 {
   dials_.clear();
   clients_.clear(); // their sessions live in the arena
+}
+
+// The tunnels of the process before us wait for their links, as after any other loss. Its links, and its dials to
+// targets, are nobody's; sessions without a target have theirs dialled again.
+void Sproxy::take_over()
+{
+  const Survey found = arena_.take_found();
+  std::vector<Client*> by_slot;
+  for ( TunnelRecord* const record : found.tunnels ) {
+    by_slot.resize( std::max<std::size_t>( by_slot.size(), record->slot + std::size_t { 1 } ) );
+    by_slot[record->slot] = &client_of( *record );
+    by_slot[record->slot]->recovered();
+  }
+  for ( const Survey::Found& session : found.sessions ) {
+    by_slot[session.record->tunnel]->end().restore( session, inheritance_.socket( *session.record ) );
+  }
+  inheritance_.settle( found );
 }
 
 // -- links that introduce themselves ------------------------------------------------------------------------------
@@ -143,20 +168,28 @@ bool Sproxy::has_tunnel_in_use( const Hello& hello, const LinkLeg& link ) const
 
 void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision )
 {
-  auto& client = clients_[decision.welcome.tunnel];
+  if ( decision.welcome.answer == Answer::made ) {
+    Client::say_birth( *decision.record, link.peer(), loop_.now() );
+  }
+  pass( FaultPoint::welcomed );
+  client_of( *decision.record ).take( reception_.take( link ), hello );
+}
+
+Client& Sproxy::client_of( TunnelRecord& record )
+{
+  auto& client = clients_[record.id];
   if ( not client ) {
-    Account* const account = open_account( decision.record->identity );
+    Account* const account = open_account( record.identity );
     Memory memory = arena_.memory();
     memory.quotas = account == nullptr ? nullptr : &account->quotas();
     client = std::make_unique<Client>(
       loop_,
       agenda_,
       batch_,
-      *decision.record,
+      record,
       memory,
       config_,
       log_,
-      link.peer(),
       Client::Events { .session_arrived
                        = [this]( Client& its, Session& session ) { session_arrived( its, session ); },
                        .session_left = [this]( Session& session ) { dials_.erase( &session ); },
@@ -168,7 +201,7 @@ void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission:
       account->opened( *client );
     }
   }
-  client->take( reception_.take( link ), hello );
+  return *client;
 }
 
 // Nobody can be told from anybody else, and has none.
@@ -287,8 +320,10 @@ void Sproxy::target_answered( TunnelEnd& end, Session& session, TargetDial::Outc
 {
   dials_.erase( &session );
   if ( outcome.socket ) {
-    session.target_connected();
+    pass( FaultPoint::dialled );
     end.add_leg( session, std::move( outcome.socket ), outcome.address.text() );
+    pass( FaultPoint::connected );
+    session.target_connected(); // after its socket is known: else we could die and nobody would dial again
     return;
   }
   const ResetReason reason = outcome.error == ECONNREFUSED ? ResetReason::refused

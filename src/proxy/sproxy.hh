@@ -9,6 +9,7 @@
 #include "proxy/client.hh"
 #include "proxy/config.hh"
 #include "proxy/few_lines.hh"
+#include "proxy/inheritance.hh"
 #include "proxy/log.hh"
 #include "proxy/reception.hh"
 #include "proxy/target_dial.hh"
@@ -32,7 +33,13 @@ class Sproxy
 {
 public:
   // Listens; throws StartupError when it cannot.
-  Sproxy( Loop& loop, const SproxyConfig& config, const Crypto& crypto, MakeWire wire, Log& log );
+  // Goes on with what its predecessor has left.
+  Sproxy( Loop& loop,
+          const SproxyConfig& config,
+          const Crypto& crypto,
+          MakeWire wire,
+          Log& log,
+          Predecessor predecessor = {} );
   ~Sproxy();
   Sproxy( const Sproxy& ) = delete;
   Sproxy& operator=( const Sproxy& ) = delete;
@@ -49,7 +56,9 @@ public:
 private:
   using Clients = std::map<Id, std::unique_ptr<Client>>; // by the names of their tunnels
 
+  void take_over();
   void answer( LinkLeg& link, const Hello& hello );
+  Client& client_of( TunnelRecord& record );
   [[nodiscard]] bool may_be_here( const Hello& hello, const LinkLeg& link ) const;
   [[nodiscard]] Account* open_account( const Digest& identity );
   [[nodiscard]] Account* account_of( const Digest& identity ); // nullptr: it has none
@@ -70,6 +79,7 @@ private:
   SproxyConfig config_;
   const Crypto& crypto_;
   Log& log_;
+  Inheritance inheritance_;
   Arena arena_;
   FrameBatch batch_ {};
   Mapping scratch_; // bytes read from a link, and decrypted

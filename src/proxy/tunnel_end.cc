@@ -1,6 +1,8 @@
 #include "proxy/tunnel_end.hh"
 
 #include "net/error.hh"
+#include "net/fault_point.hh"
+#include "state/arena.hh"
 
 #include <algorithm>
 #include <utility>
@@ -51,6 +53,36 @@ void TunnelEnd::add_leg( Session& session, Fd socket, std::string program )
   auto leg = std::make_unique<LocalLeg>( loop_, tunnel_, session, events_.stirred, std::move( socket ) );
   legs_.insert_or_assign( session.id(), Leg { std::move( leg ), std::move( program ) } );
   tunnel_.touch( session );
+  stir();
+}
+
+void TunnelEnd::restore( const Survey::Found& found, Fd socket )
+{
+  Session& session = tunnel_.restore( *found.record, found.chunks );
+  if ( session.released() ) {
+    return;
+  }
+  const SessionRecord& record = session.record();
+  const bool ends = session.reset_by_us() or session.reset_by_peer(); // serve() tells
+  const bool is_to_be_dialled = side_ == Side::acceptor and record.cookie == 0 and not session.connected();
+  if ( not ends and record.blamed >= blamed_max ) {
+    log_.error( "session {} was served whenever a process crashed", session.id() );
+    reset( session, ResetReason::inconsistent );
+  } else if ( not ends and record.cookie == 0 and side_ == Side::opener ) { // it was just being made,
+    session.reset( ResetReason::by_program );
+    release( session ); // and who it was for is a newcomer again
+  } else if ( not ends and not socket and not is_to_be_dialled ) {
+    reset( session, ResetReason::by_program, "its connection is gone" );
+  }
+  if ( socket and ( ends or session.released() ) ) {
+    close_with_reset( socket );
+  } else if ( socket ) {
+    if ( side_ == Side::acceptor ) {
+      session.target_connected(); // it died before it had said so
+    }
+    const std::string program = peer_address( socket.get() ).text();
+    add_leg( session, std::move( socket ), program );
+  }
   stir();
 }
 
@@ -113,7 +145,9 @@ void TunnelEnd::release( Session& session )
 {
   if ( not session.released() ) {
     session.release();
+    pass( FaultPoint::released );
     legs_.erase( session.id() );
+    pass( FaultPoint::closed );
     if ( events_.session_left ) {
       events_.session_left( *this, session );
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/recovery.hh"
 #include "core/tunnel.hh"
 #include "proxy/link_leg.hh"
 #include "proxy/local_leg.hh"
@@ -44,6 +45,8 @@ public:
 
   // -- sessions ---------------------------------------------------------------------------------------------------
   void add_leg( Session& session, Fd socket, std::string program );
+  // A session that an earlier process left, with its socket, if that is still there.
+  void restore( const Survey::Found& found, Fd socket );
   // Ends a session from our side: the peer is told the reason, the local program sees a reset.
   void reset( Session& session, ResetReason reason, const std::string& detail = {} );
   void reset_all( ResetReason reason );

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <type_traits>
 #include <utility>
 
@@ -27,19 +28,45 @@ struct Head
   std::uint64_t magic = 0;
   std::uint64_t sessions = 0; // slots, and tunnels_spare more for tunnels
   std::uint64_t chunks = 0;
+  std::uint32_t serves = 0; // the owner() of the session that is served now, or 0
+  std::uint32_t reserved = 0;
 };
 
 // Another number with each change to what follows.
-constexpr std::uint64_t layout_magic = 0x48464152454e4133; // "HFARENA3"
+constexpr std::uint64_t layout_magic = 0x48464152454e4134; // "HFARENA4"
 constexpr std::uint64_t tunnels_spare = 64;                // taken while their tunnels are being ended
 constexpr std::uint64_t count_max = 1U << 28U;             // of slots or chunks: 4 TiB
 
 template<class Record>
 constexpr bool can_be_left = std::is_trivially_copyable_v<Record>and std::is_standard_layout_v<Record>;
-static_assert( can_be_left<Head> and sizeof( Head ) == 24 );
+static_assert( can_be_left<Head> and sizeof( Head ) == 32 );
+static_assert( offsetof( Head, magic ) == 0 and offsetof( Head, sessions ) == 8
+               and offsetof( Head, chunks ) == 16 );
+static_assert( offsetof( Head, serves ) == 24 );
 static_assert( can_be_left<TunnelRecord> and sizeof( TunnelRecord ) == 192 );
+static_assert( offsetof( TunnelRecord, slot ) == 0 and offsetof( TunnelRecord, used ) == 4 );
+static_assert( offsetof( TunnelRecord, agreed ) == 5 and offsetof( TunnelRecord, attempt ) == 8 );
+static_assert( offsetof( TunnelRecord, attempts ) == 16 and offsetof( TunnelRecord, last_session ) == 24 );
+static_assert( offsetof( TunnelRecord, run ) == 32 and offsetof( TunnelRecord, instance ) == 40 );
+static_assert( offsetof( TunnelRecord, id ) == 56 and offsetof( TunnelRecord, secrets ) == 72 );
+static_assert( offsetof( SecretsRecord, latest ) == 0 and offsetof( SecretsRecord, before ) == 32 );
+static_assert( offsetof( SecretsRecord, has_before ) == 64 and sizeof( SecretsRecord ) == 65 );
+static_assert( offsetof( TunnelRecord, identity ) == 137 and offsetof( TunnelRecord, home ) == 169 );
+static_assert( offsetof( TunnelRecord, made ) == 188 );
 static_assert( can_be_left<SessionRecord> and sizeof( SessionRecord ) == 128 );
+static_assert( offsetof( SessionRecord, session ) == 0 and offsetof( SessionRecord, slot ) == 8 );
+static_assert( offsetof( SessionRecord, tunnel ) == 12 and offsetof( SessionRecord, outflow ) == 16 );
+static_assert( offsetof( OutflowRecord, kept ) == 0 and offsetof( ChainRecord, begin ) == 0 );
+static_assert( offsetof( ChainRecord, end ) == 8 and offsetof( OutflowRecord, sent_most ) == 16 );
+static_assert( offsetof( OutflowRecord, ended ) == 24 and offsetof( OutflowRecord, end_acknowledged ) == 25 );
+static_assert( offsetof( SessionRecord, inflow ) == 48 and offsetof( InflowRecord, delivered ) == 0 );
+static_assert( offsetof( InflowRecord, end_delivered ) == 8 and offsetof( SessionRecord, cookie ) == 64 );
+static_assert( offsetof( SessionRecord, syn ) == 72 and offsetof( SessionRecord, connected ) == 73 );
+static_assert( offsetof( SessionRecord, known ) == 74 and offsetof( SessionRecord, named ) == 75 );
+static_assert( offsetof( SessionRecord, released ) == 76 and offsetof( SessionRecord, reset_ours ) == 77 );
+static_assert( offsetof( SessionRecord, reset_theirs ) == 78 and offsetof( SessionRecord, blamed ) == 79 );
 static_assert( can_be_left<Pool::Label> and sizeof( Pool::Label ) == 16 );
+static_assert( offsetof( Pool::Label, number ) == 0 and offsetof( Pool::Label, owner ) == 8 );
 
 std::span<std::byte> map( std::size_t bytes, int flags, int fd )
 {
@@ -49,6 +76,29 @@ std::span<std::byte> map( std::size_t bytes, int flags, int fd )
   }
   ::madvise( at, bytes, MADV_DONTDUMP ); // what passes through belongs to others
   return { static_cast<std::byte*>( at ), bytes };
+}
+
+// How many of the `count` things of that size from `at` on can ever have been used: they were taken one after
+// another, and memory that nobody touched is a hole in the file (lseek(2)). So ten thousand free slots are not
+// looked at.
+template<class T>
+std::size_t touched( const Fd& memfd, std::size_t at, std::size_t count )
+{
+  const off_t hole = ::lseek( memfd.get(), static_cast<off_t>( at ), SEEK_HOLE );
+  if ( hole < 0 ) {
+    return count;
+  }
+  return std::min( count, ( static_cast<std::size_t>( hole ) - at + sizeof( T ) - 1 ) / sizeof( T ) );
+}
+
+void blame( std::span<SessionRecord> sessions, std::uint32_t owner )
+{
+  for ( SessionRecord& record : sessions ) {
+    if ( not is_free( record ) ) {
+      const bool served = record.owner() == owner;
+      record.blamed = static_cast<std::uint8_t>( served ? std::min( record.blamed + 1U, blamed_max ) : 0 );
+    }
+  }
 }
 
 template<class T>
@@ -98,7 +148,7 @@ struct Arena::Layout
 
 Arena::Arena( Config config )
   : Arena( Layout { config }, [&] {
-    Fd fd { ::memfd_create( "holdfast", MFD_CLOEXEC ) };
+    Fd fd { ::memfd_create( name, MFD_CLOEXEC ) };
     const auto size = static_cast<off_t>( Layout { config }.shared_size );
     if ( not fd or ::ftruncate( fd.get(), size ) != 0 ) {
       fail( "cannot make memory for the sessions (memfd_create)" );
@@ -124,6 +174,7 @@ Arena::Arena( const Layout& layout, Fd&& fd ) // by reference: the layout may st
              view<Pool::Index>( ordinary_.memory(), layout.inflow_next_at, layout.chunks ),
              {},
              hot_max )
+  , serves_( &view<Head>( shared_.memory(), 0, 1 ).front().serves )
   , tunnels_( view<TunnelRecord>( shared_.memory(), layout.tunnels_at, layout.slots + tunnels_spare ) )
   , slots_( view<SessionRecord>( shared_.memory(), layout.sessions_at, layout.slots ) )
 {}
@@ -150,16 +201,25 @@ Arena::Layout Arena::layout_of( const Fd& left )
   return layout;
 }
 
-Arena::Arena( Side side, Fd left ) : Arena( layout_of( left ), std::move( left ) )
+Arena::Arena( Remains remains ) : Arena( layout_of( remains.memfd ), std::move( remains.memfd ) )
 {
   const Layout layout = layout_of( fd_ );
-  found_ = survey( side,
-                   view<TunnelRecord>( shared_.memory(), layout.tunnels_at, layout.slots + tunnels_spare ),
-                   view<SessionRecord>( shared_.memory(), layout.sessions_at, layout.slots ),
-                   view<Pool::Label>( shared_.memory(), layout.labels_at, layout.chunks ) );
-  tunnels_.recover();
-  slots_.recover();
-  outflow_.recover();
+  const auto tunnels = touched<TunnelRecord>( fd_, layout.tunnels_at, layout.slots + tunnels_spare );
+  const auto slots = touched<SessionRecord>( fd_, layout.sessions_at, layout.slots );
+  const auto labels = touched<Pool::Label>( fd_, layout.labels_at, layout.chunks );
+  const auto sessions = view<SessionRecord>( shared_.memory(), layout.sessions_at, slots );
+  if ( remains.crashed ) {
+    blame( sessions, *serves_ );
+  }
+  *serves_ = 0;
+  found_ = survey( remains.side,
+                   view<TunnelRecord>( shared_.memory(), layout.tunnels_at, tunnels ),
+                   sessions,
+                   view<Pool::Label>( shared_.memory(), layout.labels_at, labels ),
+                   remains.mend );
+  tunnels_.recover( tunnels );
+  slots_.recover( slots );
+  outflow_.recover( static_cast<Pool::Index>( labels ) );
   // What the earlier process had touched beyond them goes back to the system; free ones before them with cool().
   const auto fresh
     = shared_.memory().subspan( layout.chunks_at + std::size_t { outflow_.fresh() } * Pool::chunk_size );

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 namespace holdfast {
 
@@ -32,6 +33,10 @@ private:
 // Ordinary memory for bytes that pass through: in no core dump. Throws StartupError.
 [[nodiscard]] Mapping private_memory( std::size_t bytes );
 
+// A session that was served when process after process crashed, so many in a row, is the reason for all we know: it
+// is better closed. The first crash may have been chance.
+inline constexpr unsigned blamed_max = 2;
+
 // The memory of all sessions of a process, with a bound:
 //
 //   one memfd (sparse, shared, can outlive us)                ordinary memory (sparse, private)
@@ -44,6 +49,7 @@ private:
 class Arena
 {
 public:
+  static constexpr const char* name = "holdfast"; // of the memfd
   struct Config
   {
     std::size_t sessions = 0; // at most; as many tunnels, and some that are being ended
@@ -52,14 +58,23 @@ public:
 
   // Throws StartupError when the system does not give the memory.
   explicit Arena( Config config );
-  // Goes on with what a process of that side left in its memfd. Throws StartupError, and changes nothing, when it
-  // is not of this layout. The caller gives each session that was found() to its tunnel.
-  Arena( Side side, Fd left );
+  // What a process left that has died.
+  struct Remains
+  {
+    Side side;
+    Fd memfd;
+    bool crashed = false; // it made a mistake, and the session that it served may be the reason: see blamed_max
+    const Mend& mend {};  // survey()
+  };
+  // Goes on with that. Throws StartupError, and changes nothing, when it is not of this layout. The caller gives
+  // each session that was found() to its tunnel.
+  explicit Arena( Remains remains );
 
-  [[nodiscard]] Memory memory() { return { outflow_, inflow_, slots_ }; }
+  [[nodiscard]] Memory memory() { return { outflow_, inflow_, slots_, nullptr, serves_ }; }
   [[nodiscard]] Slots<TunnelRecord>& tunnels() { return tunnels_; }
-  // What was found by the constructor that goes on; empty after the other one.
+  // What was found by the constructor that goes on, until it is taken; empty after the other one.
   [[nodiscard]] const Survey& found() const { return found_; }
+  [[nodiscard]] Survey take_found() { return std::exchange( found_, {} ); }
   [[nodiscard]] const Fd& memfd() const { return fd_; }
   // Returns pages of chunks that have long been free. Cheap when there are none; call once a turn.
   void cool();
@@ -74,6 +89,7 @@ private:
   Mapping ordinary_;
   Pool outflow_;
   Pool inflow_;
+  std::uint32_t* serves_; // in the head
   Slots<TunnelRecord> tunnels_;
   Slots<SessionRecord> slots_;
   Survey found_ {};

@@ -442,9 +442,9 @@ public:
                and again.sessions[i].chunks == found_.sessions[i].chunks,
              "looking a second time finds other chunks" );
     }
-    tunnels_.recover();
-    slots_.recover();
-    outflow_.recover();
+    tunnels_.recover( tunnel_records_.size() );
+    slots_.recover( session_records_.size() );
+    outflow_.recover( labels_.size() );
   }
   Memory memory() { return { outflow_, inflow_, slots_ }; }
   Slots<TunnelRecord>& tunnels() { return tunnels_; }
@@ -604,9 +604,9 @@ private:
            and a.outflow.kept.begin == b.outflow.kept.begin and a.outflow.kept.end == b.outflow.kept.end
            and a.outflow.sent_most == b.outflow.sent_most and a.outflow.ended == b.outflow.ended
            and a.outflow.end_acknowledged == b.outflow.end_acknowledged and a.inflow.delivered == b.inflow.delivered
-           and a.inflow.end_delivered == b.inflow.end_delivered and a.fd == b.fd and a.connected == b.connected
-           and a.known == b.known and a.named == b.named and a.released == b.released
-           and a.reset_ours == b.reset_ours and a.reset_theirs == b.reset_theirs;
+           and a.inflow.end_delivered == b.inflow.end_delivered and a.cookie == b.cookie and a.syn == b.syn
+           and a.blamed == b.blamed and a.connected == b.connected and a.known == b.known and a.named == b.named
+           and a.released == b.released and a.reset_ours == b.reset_ours and a.reset_theirs == b.reset_theirs;
   }
   static void write( Session& session )
   {
@@ -681,7 +681,7 @@ void recover( Side side, const Image& image, std::map<Name, Known>& known, bool 
 {
   std::optional<Arena> arena;
   try {
-    arena.emplace( side, memfd_of( image ) );
+    arena.emplace( Arena::Remains { .side = side, .memfd = memfd_of( image ) } );
   } catch ( const StartupError& ) {
     check( may_be_refused, "memory of the right layout was refused" );
     return;

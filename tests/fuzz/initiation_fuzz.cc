@@ -286,7 +286,7 @@ private:
       each.record = each.alive ? each.record : nullptr;
     }
     admission_.reset();
-    slots_.emplace( records_ ).recover();
+    slots_.emplace( records_ ).recover( std::size( records_ ) );
     admission_.emplace( crypto_, config, *slots_ );
   }
   // A hello out of raw bytes, with the first numbers made right.

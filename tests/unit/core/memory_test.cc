@@ -38,12 +38,12 @@ TEST( Slots, NothingOfAnEarlierSessionIsLeftInARecord )
     EXPECT_EQ( record->inflow.delivered, 0U );
     EXPECT_EQ( record->outflow.kept.end, 0U );
     EXPECT_EQ( record->outflow.ended, 0U );
-    EXPECT_EQ( record->fd, -1 );
+    EXPECT_EQ( record->cookie, 0U );
     record->session = 7;
     record->inflow.delivered = 8;
     record->outflow.kept = { .begin = 1, .end = 2 };
     record->outflow.ended = 1;
-    record->fd = 5;
+    record->cookie = 5;
     slots.give( record );
     EXPECT_EQ( records[0].session, 0U ) << "a free slot says so";
   }

@@ -137,9 +137,9 @@ public:
     , slots_( records_ )
     , found( survey( side, tunnel_records_, records_, outflow_.labels() ) )
   {
-    tunnels_.recover();
-    slots_.recover();
-    outflow_->recover();
+    tunnels_.recover( tunnel_records_.size() );
+    slots_.recover( records_.size() );
+    outflow_->recover( outflow_.size() );
   }
   Memory memory() { return { *outflow_, *inflow_, slots_ }; }
   Pool& outflow() { return *outflow_; }

@@ -1,0 +1,48 @@
+#pragma once
+
+#include "net/left.hh"
+#include "proxy/log.hh"
+#include "state/arena.hh"
+#include "state/reunion.hh"
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace holdfast {
+
+// The process before us, if there was one.
+struct Predecessor
+{
+  Left* left = nullptr; // what it left open
+  bool crashed = false; // it ended by a mistake of its own (SIGSEGV, SIGABRT and their like), and was not killed
+};
+
+// What a proxy has from its predecessor: the memory of the sessions, their sockets, and the listening ones. Where
+// there was nobody, or where it makes no sense, all is new. In the order of the methods:
+class Inheritance
+{
+public:
+  Inheritance( Predecessor predecessor, Log& log );
+
+  [[nodiscard]] Arena arena( Side side, Arena::Config config );
+  // Throws StartupError when there is none and it cannot listen.
+  [[nodiscard]] std::vector<Fd> listeners( std::string_view host, std::uint16_t port );
+  // The socket of a session that was found, once; see Reunion::take().
+  [[nodiscard]] Fd socket( const SessionRecord& record ) { return reunion_.take( record ); }
+  // Programs that were accepted, and for which there is no session yet.
+  [[nodiscard]] std::vector<Fd> newcomers( const Address& listener );
+  // Everything was taken over that will be: closes the rest, and says what was found.
+  void settle( const Survey& found );
+
+private:
+  Left nothing_ {};
+  Left& left_;
+  bool crashed_;
+  Log& log_;
+  Time since_;
+  Reunion reunion_;
+  bool recovers_ = false;
+};
+
+} // namespace holdfast

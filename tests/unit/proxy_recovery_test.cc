@@ -1,0 +1,450 @@
+#include "net/fault_point.hh"
+#include "proxy/cproxy.hh"
+#include "proxy/openssl_crypto.hh"
+#include "proxy/sproxy.hh"
+#include "unit/keeper.hh"
+
+#include <gtest/gtest.h>
+
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+// A whole cproxy and a whole sproxy, each the worker of a keeper. They are killed while programs talk through them;
+// the programs, which check every byte, must not notice.
+
+namespace holdfast {
+namespace {
+
+using namespace std::chrono_literals;
+using test::Keeper;
+
+std::uint16_t free_port()
+{
+  const Fd fd = listen_on( *literal_address( "127.0.0.1", 0 ) );
+  return static_cast<std::uint16_t>( std::stoi( local_address( fd.get() ).text().substr( 10 ) ) );
+}
+
+std::byte byte_at( std::uint64_t stream, std::uint64_t at )
+{
+  return static_cast<std::byte>( ( ( at * 31 + stream * 7 ) ^ ( at >> 8U ) ^ ( at >> 16U ) ) & 0xffU );
+}
+
+void set_blocking_patience( int fd )
+{
+  const timeval patience { .tv_sec = 60, .tv_usec = 0 };
+  ::setsockopt( fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience );
+  ::setsockopt( fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience );
+}
+
+bool write_all( int fd, std::span<const std::byte> bytes )
+{
+  while ( not bytes.empty() ) {
+    const ssize_t n = ::send( fd, bytes.data(), bytes.size(), MSG_NOSIGNAL );
+    if ( n <= 0 ) {
+      return false;
+    }
+    bytes = bytes.subspan( static_cast<std::size_t>( n ) );
+  }
+  return true;
+}
+
+// Says back what it hears, and ends when its program does.
+class EchoTarget
+{
+public:
+  EchoTarget() : listener_( ::socket( AF_INET, SOCK_STREAM, 0 ) )
+  {
+    const Address any = *literal_address( "127.0.0.1", 0 );
+    EXPECT_EQ( ::bind( listener_.get(), any.raw(), any.length ), 0 );
+    EXPECT_EQ( ::listen( listener_.get(), 1000 ), 0 );
+    port = static_cast<std::uint16_t>( std::stoi( local_address( listener_.get() ).text().substr( 10 ) ) );
+  }
+  void start()
+  {
+    acceptor_ = std::thread { [this] {
+      for ( int fd = ::accept( listener_.get(), nullptr, nullptr ); fd >= 0;
+            fd = ::accept( listener_.get(), nullptr, nullptr ) ) {
+        const std::scoped_lock lock { mutex_ };
+        echoes_.emplace_back( [this, fd] { echo( Fd { fd } ); } );
+      }
+    } };
+  }
+  ~EchoTarget()
+  {
+    ::shutdown( listener_.get(), SHUT_RDWR );
+    acceptor_.join();
+    for ( std::thread& each : echoes_ ) {
+      each.join();
+    }
+  }
+  std::uint16_t port = 0;
+  std::atomic<int> resets = 0; // that it saw
+
+private:
+  void echo( Fd fd )
+  {
+    set_blocking_patience( fd.get() );
+    std::vector<std::byte> bytes( 70000 );
+    for ( ;; ) {
+      const ssize_t n = ::recv( fd.get(), bytes.data(), bytes.size(), 0 );
+      if ( n <= 0 ) {
+        resets += n < 0 and errno == ECONNRESET ? 1 : 0;
+        ::shutdown( fd.get(), SHUT_WR );
+        return;
+      }
+      if ( not write_all( fd.get(), std::span { bytes }.first( static_cast<std::size_t>( n ) ) ) ) {
+        return;
+      }
+    }
+  }
+  Fd listener_;
+  std::mutex mutex_ {};
+  std::vector<std::thread> echoes_ {};
+  std::thread acceptor_ {};
+};
+
+std::string log_level()
+{
+  const char* const level = std::getenv( "HOLDFAST_TEST_LOG" );
+  return level == nullptr ? "off" : level;
+}
+
+// A fault in one of the two, in the process of that generation; 0: in each.
+struct Fault
+{
+  bool near = true;
+  std::string where {};
+  int generation = 1;
+};
+
+// The chain: programs, cproxy, sproxy, target. Keepers are made before any thread.
+struct Chain
+{
+  Chain() : Chain( Fault {} ) {}
+  explicit Chain( Fault fault ) : fault_( std::move( fault ) ) { target.start(); }
+
+  EchoTarget target {};
+  std::uint16_t app_port = free_port();
+  std::uint16_t link_port = free_port();
+
+private:
+  Fault fault_;
+
+  template<class Proxy>
+  static void run( Loop& loop, Proxy& proxy, Keeper::Board& board )
+  {
+    for ( ;; ) {
+      loop.wait( proxy.deadline() );
+      proxy.turn();
+      board.turns = true;
+    }
+  }
+  void prepare( bool is_near, const Keeper::Board& board ) const
+  {
+    if ( is_near == fault_.near and not fault_.where.empty()
+         and ( fault_.generation == 0 or board.generation == fault_.generation ) ) {
+      ::setenv( "HOLDFAST_FAULT", fault_.where.c_str(), 1 );
+    }
+  }
+  template<class Config>
+  static void set( Config& config, std::uint16_t port )
+  {
+    config.bind = "127.0.0.1";
+    config.port = port;
+    config.memory = { .sessions = 200, .memory = 32U << 20U };
+  }
+
+public:
+  Keeper far { [this]( Keeper::Board& board, Predecessor predecessor ) {
+    prepare( false, board );
+    SproxyConfig config;
+    set( config, link_port );
+    config.target = { "127.0.0.1", target.port };
+    const auto log = make_log( "sproxy", log_level() );
+    const OpensslCrypto crypto;
+    Loop loop;
+    Sproxy sproxy { loop, config, crypto, clear_wire, *log, predecessor };
+    run( loop, sproxy, board );
+  } };
+  Keeper near { [this]( Keeper::Board& board, Predecessor predecessor ) {
+    prepare( true, board );
+    CproxyConfig config;
+    set( config, app_port );
+    config.sproxy = { "127.0.0.1", link_port };
+    const auto log = make_log( "cproxy", log_level() );
+    const OpensslCrypto crypto;
+    Loop loop;
+    Cproxy cproxy { loop, config, crypto, clear_wire, []( const Digest& ) {}, *log, predecessor };
+    run( loop, cproxy, board );
+  } };
+
+  [[nodiscard]] bool started() const { return far.wait_for( 1 ) and near.wait_for( 1 ); }
+};
+
+// Connects, however often that is refused while nobody listens yet.
+Fd dial( std::uint16_t port )
+{
+  const Address address = *literal_address( "127.0.0.1", port );
+  Fd fd { ::socket( AF_INET, SOCK_STREAM, 0 ) };
+  set_blocking_patience( fd.get() );
+  EXPECT_EQ( ::connect( fd.get(), address.raw(), address.length ), 0 );
+  return fd;
+}
+
+// Says `size` bytes and its end, and hears them all again; counts itself when it hears the first. What went wrong,
+// or nothing.
+std::string converse( std::uint16_t port,
+                      std::uint64_t stream,
+                      std::size_t size,
+                      std::size_t piece,
+                      std::atomic<std::size_t>& begun )
+{
+  const Fd fd = dial( port );
+  std::thread writer { [&] {
+    std::vector<std::byte> bytes;
+    for ( std::size_t at = 0; at < size; at += bytes.size() ) {
+      bytes.resize( std::min( piece, size - at ) );
+      for ( std::size_t i = 0; i < bytes.size(); ++i ) {
+        bytes[i] = byte_at( stream, at + i );
+      }
+      if ( not write_all( fd.get(), bytes ) ) {
+        return;
+      }
+    }
+    ::shutdown( fd.get(), SHUT_WR );
+  } };
+  std::string wrong;
+  std::size_t at = 0;
+  std::vector<std::byte> bytes( 50000 );
+  for ( ;; ) {
+    const ssize_t n = ::recv( fd.get(), bytes.data(), bytes.size(), 0 );
+    if ( n < 0 ) {
+      wrong = "error " + std::to_string( errno ) + " after " + std::to_string( at );
+      break;
+    }
+    if ( n == 0 ) {
+      wrong = at == size ? "" : "it ends after " + std::to_string( at );
+      break;
+    }
+    begun += at == 0 ? 1U : 0U;
+    for ( std::size_t i = 0; i < static_cast<std::size_t>( n ); ++i, ++at ) {
+      if ( at >= size or bytes[i] != byte_at( stream, at ) ) {
+        wrong = "another byte at " + std::to_string( at );
+        break;
+      }
+    }
+    if ( not wrong.empty() ) {
+      break;
+    }
+  }
+  ::shutdown( fd.get(), SHUT_RDWR );
+  writer.join();
+  return wrong;
+}
+
+struct Conversations
+{
+  Conversations( std::uint16_t port, std::size_t count, std::size_t size, std::size_t rounds = 1 )
+  {
+    for ( std::size_t i = 0; i < count; ++i ) {
+      threads.emplace_back( [this, port, i, size, rounds] {
+        for ( std::size_t round = 0; round < rounds; ++round ) {
+          const std::string wrong = converse( port, i + 100 * round, size, 1000 + 40000 * ( i % 3 ), begun );
+          const std::scoped_lock lock { mutex };
+          ++done;
+          if ( not wrong.empty() ) {
+            problems.push_back( std::to_string( i ) + ": " + wrong );
+          }
+        }
+      } );
+    }
+  }
+  void join()
+  {
+    for ( std::thread& thread : threads ) {
+      thread.join();
+    }
+    for ( const std::string& problem : problems ) {
+      ADD_FAILURE() << problem;
+    }
+  }
+  std::vector<std::thread> threads {};
+  std::mutex mutex {};
+  std::vector<std::string> problems {};
+  std::atomic<std::size_t> begun = 0;
+  std::atomic<std::size_t> done = 0;
+};
+
+TEST( ProxyRecovery, NobodyNoticesThatAWorkerIsKilled )
+{
+  Chain chain;
+  ASSERT_TRUE( chain.started() );
+  constexpr std::size_t programs = 6;
+  constexpr std::size_t rounds = 4;
+  Conversations all { chain.app_port, programs, 3U << 20U, rounds };
+  std::minstd_rand chance { 1 };
+  int kills = 0;
+  for ( ; all.done < programs * rounds and kills < 400; ++kills ) {
+    const Keeper& victim = chance() % 2 == 0 ? chain.near : chain.far;
+    std::this_thread::sleep_for( std::chrono::milliseconds { 5 + chance() % 60 } );
+    victim.kill_worker();
+    if ( chance() % 4 == 0 ) { // both at once, or one of them while it recovers
+      ( chance() % 2 == 0 ? chain.near : chain.far ).kill_worker();
+      continue;
+    }
+    ASSERT_TRUE( victim.wait_for( victim.board().generation ) );
+  }
+  all.join();
+  EXPECT_GT( kills, 10 );
+}
+
+// Says one byte and hears it again.
+bool says( const Fd& fd, char letter )
+{
+  const std::array said { static_cast<std::byte>( letter ) };
+  std::array<std::byte, 1> heard {};
+  return write_all( fd.get(), said ) and ::recv( fd.get(), heard.data(), 1, 0 ) == 1 and heard == said;
+}
+
+TEST( ProxyRecovery, NobodyIsToBlameForACrashInWhichNobodyWasServed )
+{
+  Chain chain;
+  ASSERT_TRUE( chain.started() );
+  const Fd idle = dial( chain.app_port );
+  EXPECT_TRUE( says( idle, 'a' ) );
+  for ( int i = 0; i < 3; ++i ) {
+    for ( const Keeper* victim : { &chain.near, &chain.far } ) {
+      const int generation = victim->board().generation;
+      std::this_thread::sleep_for( 50ms ); // all is said
+      victim->kill_worker( SIGABRT );
+      ASSERT_TRUE( victim->wait_for( generation + 1 ) );
+    }
+  }
+  EXPECT_TRUE( says( idle, 'b' ) );
+}
+
+TEST( ProxyRecovery, AProgramThatResetsIsSeenToHaveReset )
+{
+  Chain chain;
+  ASSERT_TRUE( chain.started() );
+  Fd app = dial( chain.app_port );
+  EXPECT_TRUE( says( app, 'a' ) );
+  const int generation = chain.near.board().generation;
+  ::kill( chain.near.board().worker, SIGSTOP ); // so that it is reset while nobody looks
+  close_with_reset( app );
+  chain.near.kill_worker();
+  ASSERT_TRUE( chain.near.wait_for( generation + 1 ) );
+  for ( int i = 0; i < 5000 and chain.target.resets == 0; ++i ) {
+    std::this_thread::sleep_for( 1ms );
+  }
+  EXPECT_EQ( chain.target.resets, 1 );
+}
+
+#ifdef HOLDFAST_FAULTS
+
+struct Place
+{
+  const char* name;
+  bool near;
+  int generation = 1;
+};
+
+class FaultPoints : public testing::TestWithParam<Place>
+{};
+
+// A session whose bytes make the process crash, again and again.
+TEST( ProxyRecovery, ASessionThatIsServedInTwoCrashesIsClosedAndTheOthersGoOn )
+{
+  Chain chain { { .near = true, .where = "received:1:abort", .generation = 0 } };
+  ASSERT_TRUE( chain.started() );
+  const Fd harmless = dial( chain.app_port ); // says nothing, so nothing is received from it
+  const Fd killer = dial( chain.app_port );
+  const std::array said { std::byte { 'x' } };
+  for ( int crashes = 1; crashes <= 2; ++crashes ) {
+    EXPECT_TRUE( write_all( killer.get(), said ) );
+    ASSERT_TRUE( chain.near.wait_for( crashes + 1 ) );
+  }
+  std::array<std::byte, 100> heard {};
+  ssize_t n = 0;
+  do { // the bytes that made it crash have been taken all the same, and may have come back before the end
+    n = ::recv( killer.get(), heard.data(), heard.size(), 0 );
+  } while ( n > 0 );
+  EXPECT_EQ( n, -1 );
+  EXPECT_EQ( errno, ECONNRESET );
+  pollfd one { .fd = harmless.get(), .events = POLLIN, .revents = 0 };
+  EXPECT_EQ( ::poll( &one, 1, 300 ), 0 ) << "it is still there";
+  EXPECT_EQ( chain.near.board().generation, 3 );
+}
+
+// Each window between a system call and its book-keeping, for the first time, the second, ... that it is passed.
+TEST_P( FaultPoints, AreNotNoticed )
+{
+  const Place place = GetParam();
+  for ( const int nth : { 1, 2, 5 } ) {
+    SCOPED_TRACE( nth );
+    Chain chain { { .near = place.near,
+                    .where = std::string { place.name } + ":" + std::to_string( nth ),
+                    .generation = place.generation } };
+    const Keeper& victim = place.near ? chain.near : chain.far;
+    ASSERT_TRUE( chain.near.wait_for( 1 ) );
+    Conversations all { chain.app_port, 5, place.generation == 1 ? 200000U : 4000000U, 2 };
+    if ( place.generation == 2 ) {
+      while ( all.begun < 5 ) {
+        std::this_thread::sleep_for( 1ms );
+      }
+      victim.kill_worker();
+    }
+    all.join();
+    EXPECT_TRUE( nth > 1 or victim.board().generation > place.generation ) << "it never came by " << place.name;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P( All,
+                          FaultPoints,
+                          testing::Values( Place { "accepted", true },
+                                           Place { "accepted", false },
+                                           Place { "opened", true },
+                                           Place { "known", true },
+                                           Place { "known", false },
+                                           Place { "dialled", false },
+                                           Place { "connected", false },
+                                           Place { "received", true },
+                                           Place { "received", false },
+                                           Place { "received_end", true },
+                                           Place { "received_end", false },
+                                           Place { "sent", true },
+                                           Place { "sent", false },
+                                           Place { "sent_end", true },
+                                           Place { "sent_end", false },
+                                           Place { "released", true },
+                                           Place { "released", false },
+                                           Place { "closed", true },
+                                           Place { "closed", false },
+                                           Place { "said_hello", true, 2 },
+                                           Place { "welcomed", true },
+                                           Place { "welcomed", false },
+                                           Place { "welcomed", true, 2 },
+                                           Place { "mended", true, 2 },
+                                           Place { "mended", false, 2 },
+                                           Place { "taken_over", true, 2 },
+                                           Place { "taken_over", false, 2 } ),
+                          []( const auto& about ) {
+                            return std::string { about.param.name } + ( about.param.near ? "_near_" : "_far_" )
+                                   + std::to_string( about.param.generation );
+                          } );
+
+#endif
+
+} // namespace
+} // namespace holdfast
