@@ -15,6 +15,7 @@ namespace {
 
 int run( int argc, char** argv, Register& shared )
 {
+  std::optional<Left> left = program::left_by_predecessor( shared );
   if ( argc > 1 and argv[1] == program::upgrade_word ) {
     return program::upgrade( "cproxy", argc - 1, argv + 1 );
   }
@@ -33,6 +34,7 @@ int run( int argc, char** argv, Register& shared )
   Loop loop;
   const Signals signals { loop };
   if ( options.raw ) {
+    left.reset(); // its connections were its own
     Relay relay { loop, { config.bind, config.port, config.sproxy }, *log };
     program::say_ready( shared );
     program::give_up_rights( config.security, { .program = "cproxy" }, *log );
@@ -59,7 +61,9 @@ int run( int argc, char** argv, Register& shared )
   if ( tls ) {
     tls->ask_for( config.sproxy.host );
   }
-  Cproxy cproxy { loop, config, crypto, program::make_wires( tls.get() ), trusted, *log };
+  const Predecessor predecessor { .left = left ? &*left : nullptr,
+                                  .crashed = program::predecessor_crashed( shared ) };
+  Cproxy cproxy { loop, config, crypto, program::make_wires( tls.get() ), trusted, *log, predecessor };
   program::say_ready( shared );
   program::give_up_rights( config.security, { .program = "cproxy", .writable = { state.path() } }, *log );
   program::run( loop, signals, cproxy );
@@ -72,14 +76,11 @@ int run( int argc, char** argv, Register& shared )
 // Called by the keeper (kept.cc) in the process of a worker. Nothing is thrown across.
 extern "C" [[gnu::visibility( "default" )]] int holdfast_worker( int argc, char** argv, holdfast::Register* shared )
 {
-  return holdfast::program::run_main( "cproxy", [&] {
-    holdfast::program::forget_descriptors( *shared );
-    return holdfast::run( argc, argv, *shared );
-  } );
+  return holdfast::program::run_main( "cproxy", [&] { return holdfast::run( argc, argv, *shared ); } );
 }
 
 // Before an upgrade: whether we could go on with what the workers of another version keep. 0: yes.
-extern "C" [[gnu::visibility( "default" )]] int holdfast_check_state( const holdfast::Register* /*shared*/ )
+extern "C" [[gnu::visibility( "default" )]] int holdfast_check_state( const holdfast::Register* shared )
 {
-  return 0; // they keep nothing yet
+  return holdfast::program::check_state( "cproxy", *shared );
 }

@@ -70,6 +70,7 @@ void read_again( AuthorizedClients& clients, Sproxy& sproxy, Log& log )
 
 int run( int argc, char** argv, Register& shared )
 {
+  std::optional<Left> left = program::left_by_predecessor( shared );
   if ( argc > 1 and argv[1] == program::upgrade_word ) {
     return program::upgrade( "sproxy", argc - 1, argv + 1 );
   }
@@ -88,6 +89,7 @@ int run( int argc, char** argv, Register& shared )
   Loop loop;
   const Signals signals { loop };
   if ( options.raw ) {
+    left.reset(); // its connections were its own
     Relay relay { loop, { config.bind, config.port, config.target }, *log };
     program::say_ready( shared );
     program::give_up_rights( config.security, { .program = "sproxy" }, *log );
@@ -104,7 +106,9 @@ int run( int argc, char** argv, Register& shared )
       }
       return fmt::format( "its key {} is not in {}", fingerprint( client ), clients->path() );
     } );
-  Sproxy sproxy { loop, config, crypto, program::make_wires( tls.get() ), *log };
+  const Predecessor predecessor { .left = left ? &*left : nullptr,
+                                  .crashed = program::predecessor_crashed( shared ) };
+  Sproxy sproxy { loop, config, crypto, program::make_wires( tls.get() ), *log, predecessor };
   program::say_ready( shared );
   std::optional<FileWatch> watch;
   if ( clients ) {
@@ -122,14 +126,11 @@ int run( int argc, char** argv, Register& shared )
 // Called by the keeper (kept.cc) in the process of a worker. Nothing is thrown across.
 extern "C" [[gnu::visibility( "default" )]] int holdfast_worker( int argc, char** argv, holdfast::Register* shared )
 {
-  return holdfast::program::run_main( "sproxy", [&] {
-    holdfast::program::forget_descriptors( *shared );
-    return holdfast::run( argc, argv, *shared );
-  } );
+  return holdfast::program::run_main( "sproxy", [&] { return holdfast::run( argc, argv, *shared ); } );
 }
 
 // Before an upgrade: whether we could go on with what the workers of another version keep. 0: yes.
-extern "C" [[gnu::visibility( "default" )]] int holdfast_check_state( const holdfast::Register* /*shared*/ )
+extern "C" [[gnu::visibility( "default" )]] int holdfast_check_state( const holdfast::Register* shared )
 {
-  return 0; // they keep nothing yet
+  return holdfast::program::check_state( "sproxy", *shared );
 }

@@ -1,33 +1,51 @@
 #pragma once
 
 #include "keeper/register.hh"
+#include "net/left.hh"
 #include "net/loop.hh"
 #include "net/signals.hh"
+#include "program.hh"
+#include "state/arena.hh"
 
-#include <unistd.h>
+#include <sys/wait.h>
 
-#include <filesystem>
-#include <string>
-#include <vector>
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <optional>
 
 // What a proxy does as the worker of a keeper.
 namespace holdfast::program {
 
-// The listening socket of the worker before would be in our way. What it left is closed.
-inline void forget_descriptors( const Register& shared )
+// What the worker before us left open; nothing if we are the first one. Ask before anything else is opened.
+inline std::optional<Left> left_by_predecessor( const Register& shared )
 {
-  if ( shared.generation == 1 ) {
-    return;
+  std::optional<Left> left;
+  if ( shared.generation > 1 ) {
+    left.emplace( shared.own_descriptors );
   }
-  std::vector<int> open; // first all of them: the list itself is read through one
-  for ( const auto& entry : std::filesystem::directory_iterator { "/proc/self/fd" } ) {
-    open.push_back( std::stoi( entry.path().filename() ) );
-  }
-  for ( const int fd : open ) {
-    if ( fd > STDERR_FILENO and not shared.is_keepers( fd ) ) {
-      ::close( fd );
+  return left;
+}
+
+// Whether the worker before us made a mistake, and was not killed by somebody who meant it.
+inline bool predecessor_crashed( const Register& shared )
+{
+  constexpr std::array mistakes { SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS };
+  return WIFSIGNALED( shared.last_status )
+         and std::ranges::find( mistakes, WTERMSIG( shared.last_status ) ) != mistakes.end();
+}
+
+// Whether a worker of ours could go on with the memory that is open here, of workers of another version. A status
+// for exit(3); why not has been said.
+inline int check_state( const char* name, const Register& shared )
+{
+  return run_main( name, [&] {
+    Left left { shared.own_descriptors };
+    for ( const Fd& memory : left.take_memory( Arena::name ) ) {
+      Arena::check( memory );
     }
-  }
+    return 0;
+  } );
 }
 
 // We listen: from now on a crash is survived.

@@ -70,6 +70,9 @@ public:
   // each session that was found() to its tunnel.
   explicit Arena( Remains remains );
 
+  // Throws StartupError if what lies there is not of this layout.
+  static void check( const Fd& left ) { static_cast<void>( layout_of( left ) ); }
+
   [[nodiscard]] Memory memory() { return { outflow_, inflow_, slots_, nullptr, serves_ }; }
   [[nodiscard]] Slots<TunnelRecord>& tunnels() { return tunnels_; }
   // What was found by the constructor that goes on, until it is taken; empty after the other one.
