@@ -20,11 +20,10 @@ namespace holdfast::program {
 // What the worker before us left open; nothing if we are the first one. Ask before anything else is opened.
 inline std::optional<Left> left_by_predecessor( const Register& shared )
 {
-  std::optional<Left> left;
   if ( shared.generation > 1 ) {
-    left.emplace( shared.own_descriptors );
+    return std::optional<Left> { std::in_place, shared.own_descriptors };
   }
-  return left;
+  return std::nullopt;
 }
 
 // Whether the worker before us made a mistake, and was not killed by somebody who meant it.

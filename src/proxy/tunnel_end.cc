@@ -183,8 +183,10 @@ void TunnelEnd::serve( Session& session, Time now )
     release( session );
     return;
   }
-  if ( const auto reason = session.reset_by_us() ) { // the core found the two sides at odds
-    log_.warn( "{}: ended: {}", name( session ), describe( *reason ) );
+  if ( const auto reason = session.reset_by_us() ) {
+    // The core found the two sides at odds; or the program was gone when we took over from a worker that died.
+    const auto level = reason == ResetReason::by_program ? spdlog::level::info : spdlog::level::warn;
+    log_.log( level, "{}: ended: {}", name( session ), describe( *reason ) );
     if ( leg != nullptr ) {
       leg->break_off();
     }

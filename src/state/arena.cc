@@ -33,7 +33,10 @@ struct Head
 };
 
 // Another number with each change to what follows.
-constexpr std::uint64_t layout_magic = 0x48464152454e4134; // "HFARENA4"
+#ifndef HOLDFAST_LAYOUT // a test builds a program of the next one
+#define HOLDFAST_LAYOUT 4
+#endif
+constexpr std::uint64_t layout_magic = 0x48464152454e4130 + HOLDFAST_LAYOUT; // "HFARENA4"
 constexpr std::uint64_t tunnels_spare = 64;                // taken while their tunnels are being ended
 constexpr std::uint64_t count_max = 1U << 28U;             // of slots or chunks: 4 TiB
 
@@ -226,6 +229,11 @@ Arena::Arena( Remains remains ) : Arena( layout_of( remains.memfd ), std::move( 
   if ( not fresh.empty() ) {
     ::madvise( fresh.data(), fresh.size(), MADV_REMOVE );
   }
+}
+
+void Arena::check( const Fd& left )
+{
+  static_cast<void>( layout_of( left ) );
 }
 
 void Arena::cool()

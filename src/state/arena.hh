@@ -71,7 +71,7 @@ public:
   explicit Arena( Remains remains );
 
   // Throws StartupError if what lies there is not of this layout.
-  static void check( const Fd& left ) { static_cast<void>( layout_of( left ) ); }
+  static void check( const Fd& left );
 
   [[nodiscard]] Memory memory() { return { outflow_, inflow_, slots_, nullptr, serves_ }; }
   [[nodiscard]] Slots<TunnelRecord>& tunnels() { return tunnels_; }

@@ -447,12 +447,13 @@ class World:
 
     # -- Holdfast itself
 
-    def cproxy(self, space, *arguments, name="cproxy", state=None, ready=True, before=()):
-        """`before` is what stands before the program: prlimit, env or the like, with its arguments."""
-        return self._proxy(space, name, "cproxy", arguments, state, ready, before)
+    def cproxy(self, space, *arguments, name="cproxy", state=None, ready=True, before=(), folder=None):
+        """`before` is what stands before the program: prlimit, env or the like, with its arguments. `folder` is where it is,
+        if it is not the one that was built."""
+        return self._proxy(space, name, "cproxy", arguments, state, ready, before, folder)
 
-    def sproxy(self, space, *arguments, name="sproxy", state=None, ready=True, before=()):
-        return self._proxy(space, name, "sproxy", arguments, state, ready, before)
+    def sproxy(self, space, *arguments, name="sproxy", state=None, ready=True, before=(), folder=None):
+        return self._proxy(space, name, "sproxy", arguments, state, ready, before, folder)
 
     def lied_to(self, source):
         """For `before`: functions of libc are replaced by those of this C source."""
@@ -470,11 +471,11 @@ class World:
             return []
         return ["--state-dir", state or self.state(name)] + ["--insecure"] * self.insecure
 
-    def _proxy(self, space, name, program, arguments, state, ready, before):
+    def _proxy(self, space, name, program, arguments, state, ready, before, folder):
         arguments = [*self.security(name, *arguments, state=state), *arguments]
         log = self.folder / f"{name}.log"
         earlier = log.stat().st_size if log.exists() else 0
-        proxy = space.start(name, *before, holdfast(program), *arguments)
+        proxy = space.start(name, *before, folder / program if folder else holdfast(program), *arguments)
         proxy.is_proxy = True
         if ready:
             self.until(lambda: "listening on" in proxy.log()[earlier:] or not proxy.running(), 20,
