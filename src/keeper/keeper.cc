@@ -100,7 +100,7 @@ int Keeper::run()
     const int signal = next_signal( about );
     int status = 0;
     if ( signal == SIGCHLD and reap( status ) ) {
-      if ( WIFEXITED( status ) ) {
+      if ( WIFEXITED( status ) and not failed_to_take_over( status ) ) {
         return WEXITSTATUS( status );
       }
       died( status );
@@ -241,14 +241,22 @@ bool Keeper::reap( int& status )
   return worker_died;
 }
 
+// It ended by itself and in trouble, before it was up, and another one was up before it. What that one left is
+// still there, so the trouble may pass (no descriptor to be had, a disk that is full) before it is lost.
+bool Keeper::failed_to_take_over( int status ) const
+{
+  return WEXITSTATUS( status ) != EXIT_SUCCESS and not stopping_ and register_->ready != 0
+         and register_->up != register_->generation;
+}
+
 void Keeper::died( int status )
 {
-  const int signal = WTERMSIG( status );
-  if ( stopping_ or asks_for_the_end( signal ) or register_->ready == 0 ) {
-    die_of( signal );
+  if ( WIFSIGNALED( status )
+       and ( stopping_ or asks_for_the_end( WTERMSIG( status ) ) or register_->ready == 0 ) ) {
+    die_of( WTERMSIG( status ) );
   }
   const Backoff::Duration wait = backoff_.died( now() - born_ );
-  say_died( signal, wait );
+  say_died( status, wait );
   bury( status );
   due_ += wait;
 }
@@ -263,13 +271,23 @@ void Keeper::bury( int status )
   worker_ = 0;
 }
 
-void Keeper::say_died( int signal, Backoff::Duration wait ) const
+void Keeper::say_died( int status, Backoff::Duration wait ) const
 {
-  const char* const name = ::sigdescr_np( signal );
   std::array<char, 32> when {};
   if ( wait.count() > 0 ) {
     std::snprintf( when.data(), when.size(), " in %lld ms", static_cast<long long>( wait.count() / 1'000'000 ) );
   }
+  if ( WIFEXITED( status ) ) {
+    say( name_,
+         "error",
+         "worker %d could not take over (status %d), see above: trying again%s",
+         static_cast<int>( worker_ ),
+         WEXITSTATUS( status ),
+         when.data() );
+    return;
+  }
+  const int signal = WTERMSIG( status );
+  const char* const name = ::sigdescr_np( signal );
   say( name_,
        "warning",
        "worker %d was killed by signal %d (%s): starting the next one%s",

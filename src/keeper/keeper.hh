@@ -30,11 +30,12 @@ using Work = int ( * )( Register& shared, void* context );
 // (CLONE_FILES) and nothing else but the register: when it is killed, its sockets stay open under the same numbers,
 // and the next worker goes on with them. The keeper reads no input and allocates nothing; it waits for signals.
 //
-//   the worker ended by itself        so does the keeper, with the same status
-//   it was asked to end               by SIGTERM, SIGINT, SIGHUP or SIGQUIT: the keeper dies of what the worker
-//   died of it was killed, or it crashed      the next one is started, with the pauses of Backoff; unless none was
-//   ever ready:
-//                                     a crash at the start is a crash, and the keeper dies of the same signal
+//   the worker ended by itself        so does the keeper, with the same status; unless it could not take over what
+//                                     another one left: then the next one tries
+//   it was asked to end               by SIGTERM, SIGINT, SIGHUP or SIGQUIT: the keeper dies of what it died of
+//   it was killed, or it crashed      the next one is started, with the pauses of Backoff; unless none was ever
+//                                     ready: a crash at the start is a crash, and the keeper dies of the same
+//                                     signal
 //   the keeper dies                   the worker is killed with it (PR_SET_PDEATHSIG)
 //
 // On SIGUSR2 the keeper upgrades: it asks the program of its name whether it can go on with what is here
@@ -71,9 +72,10 @@ private:
   void pass_on( int signal, const siginfo_t& about );
   void stand_still();
   [[nodiscard]] bool reap( int& status );
+  [[nodiscard]] bool failed_to_take_over( int status ) const;
   void died( int status );
   void bury( int status );
-  void say_died( int signal, Backoff::Duration wait ) const;
+  void say_died( int status, Backoff::Duration wait ) const;
   [[noreturn]] static void die_of( int signal );
   // upgrade.cc
   void begin_upgrade();

@@ -318,6 +318,21 @@ TEST_F( KeeperTest, WaitsLongerEachTimeWhenWorkersDieOneAfterTheOther )
   EXPECT_THAT( said_, HasSubstr( "(Bad system call): starting the next one in 1000 ms\n" ) );
 }
 
+// What the one before left would be lost: sessions for a disk that is full at the wrong moment.
+TEST_F( KeeperTest, TriesAgainWhenTheNextWorkerCannotTakeOver )
+{
+  play( []( Register& shared, void* /*context*/ ) -> int {
+    if ( shared.generation == 2 ) {
+      return 1;
+    }
+    shared.up = shared.generation;
+    shared.ready = 1;
+    return shared.generation == 1 ? ::kill( ::getpid(), SIGKILL ) : 7;
+  } );
+  EXPECT_TRUE( ended_with( end(), 7 ) ) << "and that one was up: its status counts";
+  EXPECT_THAT( said_, HasSubstr( "could not take over (status 1), see above: trying again" ) );
+}
+
 TEST_F( KeeperTest, CanBeStoppedWhileItWaits )
 {
   play( []( Register& shared, void* /*context*/ ) -> int {
