@@ -88,7 +88,7 @@ Verdict Inflow::place_late( Position at, std::span<const std::byte> bytes )
   const Hole before = hole_;
   const Verdict verdict = place( at, bytes );
   hole_ = before == Hole::asked and hole_ == Hole::none ? before : hole_;
-  return verdict == Fault::gap ? std::nullopt : verdict;
+  return verdict == Fault::gap or verdict == Fault::beyond_window ? std::nullopt : verdict;
 }
 
 Verdict Inflow::place_end_late( Position at )

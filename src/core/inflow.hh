@@ -43,7 +43,8 @@ public:
   [[nodiscard]] Verdict place( Position at, std::span<const std::byte> bytes );
   [[nodiscard]] Verdict place_end( Position at ); // `at`: one past the last byte
   // The same from a link that was replaced. Bytes that were asked for come on the present one, and before them
-  // others that lie beyond: so these fill no hole. A gap means nothing here.
+  // others that lie beyond: so these fill no hole. A gap means nothing here, nor do bytes beyond our offer: a
+  // process that died may have offered more. They are said again on the present link.
   [[nodiscard]] Verdict place_late( Position at, std::span<const std::byte> bytes );
   [[nodiscard]] Verdict place_end_late( Position at );
 

@@ -20,6 +20,12 @@ bool ask( int fd, tcp_info& info )
   return ::getsockopt( fd, IPPROTO_TCP, TCP_INFO, &info, &length ) == 0;
 }
 
+bool has_error( int fd )
+{
+  pollfd one { .fd = fd, .events = 0, .revents = 0 }; // unlike SO_ERROR, it only looks
+  return ::poll( &one, 1, 0 ) == 1 and ( one.revents & POLLERR ) != 0;
+}
+
 bool peer_has_ended( TcpState state )
 {
   return state == TcpState::close_wait or state == TcpState::last_ack or state == TcpState::closing
@@ -62,10 +68,10 @@ std::optional<Counts> counts_of( int fd )
     agree = before.tcpi_state == after.tcpi_state and before.tcpi_bytes_received == after.tcpi_bytes_received
             and before.tcpi_bytes_acked == after.tcpi_bytes_acked;
   }
-  pollfd one { .fd = fd, .events = 0, .revents = 0 }; // unlike SO_ERROR, it only looks
-  const bool error = ::poll( &one, 1, 0 ) == 1 and ( one.revents & POLLERR ) != 0;
+  const auto state = static_cast<TcpState>( after.tcpi_state );
+  const bool error = state == TcpState::closed and has_error( fd );
   return Counts {
-    .state = static_cast<TcpState>( after.tcpi_state ),
+    .state = state,
     .taken = static_cast<std::uint64_t>( after.tcpi_bytes_received ) - static_cast<std::uint64_t>( unread ),
     .given = static_cast<std::uint64_t>( after.tcpi_bytes_acked ) + static_cast<std::uint64_t>( unacknowledged ),
     .unacknowledged = static_cast<std::uint64_t>( unacknowledged ),

@@ -80,12 +80,8 @@ Left::Left( std::span<const int> spare )
 
 void Left::sort( int fd )
 {
-  if ( const auto state = tcp_state_of( fd ) ) {
-    if ( *state == TcpState::listening ) {
-      listeners_.emplace_back( fd );
-    } else {
-      connections_.emplace( cookie_of( fd ), fd ); // a second descriptor of the same socket is closed at once
-    }
+  if ( const std::uint64_t cookie = cookie_of( fd ); cookie != 0 ) {
+    sockets_.emplace( cookie, fd ); // a second descriptor of the same socket is closed at once
   } else if ( what_is( fd ).starts_with( "/memfd:" ) ) {
     memory_.emplace_back( fd );
   } else {
@@ -109,31 +105,34 @@ std::vector<Fd> Left::take_memory( std::string_view name )
 
 Fd Left::take( std::uint64_t cookie )
 {
-  auto node = connections_.extract( cookie );
+  auto node = sockets_.extract( cookie );
   return node.empty() or cookie == 0 ? Fd {} : std::move( node.mapped() );
 }
 
 std::vector<Fd> Left::take_listeners( std::string_view host, std::uint16_t port )
 {
   std::vector<Fd> taken;
-  for ( Fd& fd : listeners_ ) {
-    if ( listens_for( fd.get(), host, port ) ) {
-      taken.push_back( std::move( fd ) );
+  for ( auto& [cookie, fd] : sockets_ ) {
+    if ( tcp_state_of( fd.get() ) == TcpState::listening ) {
+      Fd listener = std::move( fd );
+      if ( listens_for( listener.get(), host, port ) ) {
+        taken.push_back( std::move( listener ) );
+      }
     }
   }
-  listeners_.clear();
+  std::erase_if( sockets_, []( const auto& entry ) { return not entry.second; } );
   return taken;
 }
 
 std::vector<Fd> Left::take_newcomers( const Address& listener )
 {
   std::vector<Fd> taken;
-  for ( auto& [cookie, fd] : connections_ ) {
+  for ( auto& [cookie, fd] : sockets_ ) {
     if ( is_accepted_by( local_address( fd.get() ), listener ) and nothing_has_happened( fd.get() ) ) {
       taken.push_back( std::move( fd ) );
     }
   }
-  std::erase_if( connections_, []( const auto& entry ) { return not entry.second; } );
+  std::erase_if( sockets_, []( const auto& entry ) { return not entry.second; } );
   return taken;
 }
 
@@ -141,14 +140,13 @@ void Left::close()
 {
   others_.clear();
   memory_.clear();
-  listeners_.clear();
-  for ( auto& [cookie, fd] : connections_ ) {
+  for ( auto& [cookie, fd] : sockets_ ) {
     const auto state = tcp_state_of( fd.get() );
     if ( state and not has_ended( *state ) ) {
       close_with_reset( fd );
     }
   }
-  connections_.clear();
+  sockets_.clear();
 }
 
 } // namespace holdfast

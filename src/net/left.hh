@@ -27,7 +27,7 @@ public:
 
   // Memory of that name (memfd_create(2)).
   [[nodiscard]] std::vector<Fd> take_memory( std::string_view name );
-  // The TCP socket with that cookie; none if there is none, and for 0.
+  // The socket with that cookie; none if there is none, and for 0.
   [[nodiscard]] Fd take( std::uint64_t cookie );
   // Sockets that listen for what listen_for() calls `host` and `port`; any port, if that is 0. All others that
   // listen are closed: they may be in the way of new ones.
@@ -42,8 +42,7 @@ private:
   void sort( int fd );
 
   std::vector<Fd> memory_ {};
-  std::vector<Fd> listeners_ {};
-  std::unordered_map<std::uint64_t, Fd> connections_ {}; // by cookie
+  std::unordered_map<std::uint64_t, Fd> sockets_ {}; // by cookie; of what kind, is asked when most are taken
   std::vector<Fd> others_ {};
 };
 

@@ -22,7 +22,6 @@ constexpr std::size_t slices_per_write = leg_write_max / Pool::chunk_size;
 LocalLeg::LocalLeg( Loop& loop, Tunnel& tunnel, Session& session, const std::function<void()>& stirred, Fd socket )
   : loop_( loop ), tunnel_( tunnel ), session_( session ), stirred_( stirred ), socket_( std::move( socket ) )
 {
-  prepare_leg( socket_.get() );
   remember_socket();
   loop_.watch( *this, socket_.get() );
 }
@@ -35,7 +34,8 @@ LocalLeg::~LocalLeg()
 void LocalLeg::remember_socket()
 {
   SessionRecord& record = session_.record();
-  if ( record.cookie == 0 ) { // else it is from the process before us
+  if ( record.cookie == 0 ) { // else it is known, from the process before us
+    prepare_leg( socket_.get() );
     record.syn = counts_syn( socket_.get() ) ? 1 : 0;
     keep_order();
     record.cookie = cookie_of( socket_.get() );

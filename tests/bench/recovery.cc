@@ -35,6 +35,13 @@ std::uint16_t free_port()
   return port_of_listener( listen_on( *literal_address( "127.0.0.1", 0 ) ) );
 }
 
+std::int64_t processor_ns()
+{
+  timespec taken {};
+  ::clock_gettime( CLOCK_PROCESS_CPUTIME_ID, &taken );
+  return taken.tv_sec * std::int64_t { 1000000000 } + taken.tv_nsec;
+}
+
 template<class Proxy>
 void run( Loop& loop, Proxy& proxy, Keeper::Board& board )
 {
@@ -42,6 +49,7 @@ void run( Loop& loop, Proxy& proxy, Keeper::Board& board )
     loop.wait( proxy.deadline() );
     proxy.turn();
     if ( not board.turns ) {
+      board.processor_ns = processor_ns();
       board.turned_ns = read_clock().time_since_epoch().count();
       board.turns = true;
     }
@@ -143,7 +151,12 @@ int measure( std::size_t sessions, int rounds )
     const double of_sproxy = died_to_turn_ms( far );
     std::this_thread::sleep_for( 1s );
     fmt::print(
-      "{} sessions: cproxy back after {:.1f} ms, sproxy after {:.1f} ms\n", sessions, of_cproxy, of_sproxy );
+      "{} sessions: cproxy back after {:.1f} ms ({:.1f} of a processor), sproxy after {:.1f} ms ({:.1f})\n",
+      sessions,
+      of_cproxy,
+      static_cast<double>( near.board().processor_ns ) / 1e6,
+      of_sproxy,
+      static_cast<double>( far.board().processor_ns ) / 1e6 );
   }
   ::kill( holder, SIGKILL );
   test::end_of( holder );

@@ -26,9 +26,10 @@ public:
   struct Board
   {
     std::atomic<pid_t> worker;
-    std::atomic<int> generation;         // of that worker, from 1 on
-    std::atomic<bool> turns;             // it has started, and takes its turns
-    std::atomic<std::int64_t> turned_ns; // by the clock of the loop, if it says so: its first turn
+    std::atomic<int> generation;            // of that worker, from 1 on
+    std::atomic<bool> turns;                // it has started, and takes its turns
+    std::atomic<std::int64_t> processor_ns; // that it had taken by then
+    std::atomic<std::int64_t> turned_ns;    // by the clock of the loop, if it says so: its first turn
   };
   using Work = std::function<void( Board& board, Predecessor predecessor )>; // does not return
 

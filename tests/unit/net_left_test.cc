@@ -105,27 +105,38 @@ TEST( Left, NothingIsLeftByNobody )
   } );
 }
 
-TEST( Left, AListenerIsTakenForWhatItListensFor )
+TEST( Left, AListenerIsTakenForWhatItListensForAndOthersAreClosed )
 {
-  in_a_process( [] {
+  const auto taken = []( const char* host, bool same_port ) {
     clear_all();
     const int one = listener( "127.0.0.1" );
-    const auto port = static_cast<std::uint16_t>( std::stoi( local_address( one ).text().substr( 10 ) ) );
     const int all = listen_for( "*", 0 ).front().release();
     const int six = listener( "::1" );
+    const auto port = static_cast<std::uint16_t>( std::stoi( local_address( one ).text().substr( 10 ) ) );
     Left left { {} };
-    EXPECT_TRUE( left.take_listeners( "127.0.0.1", static_cast<std::uint16_t>( port + 1 ) ).empty() );
-    EXPECT_TRUE( left.take_listeners( "127.0.0.2", 0 ).empty() );
-    const auto first = left.take_listeners( "127.0.0.1", port );
-    ASSERT_EQ( first.size(), 1U );
-    EXPECT_EQ( first.front().get(), one );
-    const auto second = left.take_listeners( "::1", 0 );
-    ASSERT_EQ( second.size(), 1U );
-    EXPECT_EQ( second.front().get(), six );
-    const auto third = left.take_listeners( "*", 0 );
-    ASSERT_EQ( third.size(), 1U );
-    EXPECT_EQ( third.front().get(), all );
-  } );
+    const auto found = left.take_listeners( host, static_cast<std::uint16_t>( same_port ? port : port + 1 ) );
+    EXPECT_LE( found.size(), 1U );
+    const int fd = found.empty() ? -1 : found.front().get();
+    EXPECT_EQ( is_open( one ), fd == one );
+    EXPECT_EQ( is_open( all ), fd == all );
+    EXPECT_EQ( is_open( six ), fd == six );
+    return fd == one ? "one" : fd == all ? "all" : fd == six ? "six" : "none";
+  };
+  const auto taken_for_any_port = []( const char* host ) {
+    clear_all();
+    const int one = listener( host );
+    const int other = listener( "127.0.0.9" );
+    Left left { {} };
+    const auto found = left.take_listeners( host, 0 );
+    EXPECT_TRUE( found.size() == 1 and found.front().get() == one );
+    EXPECT_FALSE( is_open( other ) );
+  };
+  in_a_process( [&] { EXPECT_STREQ( taken( "127.0.0.1", true ), "one" ); } );
+  in_a_process( [&] { EXPECT_STREQ( taken( "127.0.0.1", false ), "none" ); } );
+  in_a_process( [&] { EXPECT_STREQ( taken( "127.0.0.2", true ), "none" ); } );
+  in_a_process( [&] { EXPECT_STREQ( taken( "*", true ), "none" ); } );
+  in_a_process( [&] { taken_for_any_port( "127.0.0.1" ); } );
+  in_a_process( [&] { taken_for_any_port( "::1" ); } );
 }
 
 TEST( Left, ANewcomerIsWhoHasSaidAndHeardNothing )

@@ -455,5 +455,16 @@ TEST( Inflow, WhateverArrivesTheProgramReadsTheStream )
   }
 }
 
+// A process offered 1000 bytes and died; its last words come late, on a link that was replaced, and the peer goes
+// by them there. The simulation once dropped that link for it.
+TEST( Inflow, BytesThatComeLateMayGoByTheOfferOfAProcessThatDied )
+{
+  Sink sink { 100 };
+  EXPECT_EQ( sink.in.place_late( 0, raw( std::string( 500, 'x' ) ) ), std::nullopt );
+  EXPECT_EQ( sink.in.held(), 0U ) << "they are said again on the present link";
+  EXPECT_EQ( sink.data( 0, std::string( 500, 'x' ) ), Fault::beyond_window );
+  EXPECT_EQ( sink.data( 0, std::string( 100, 'x' ) ), std::nullopt );
+}
+
 } // namespace
 } // namespace holdfast
