@@ -291,7 +291,7 @@ TEST( ProxyRecovery, NobodyNoticesThatAWorkerIsKilled )
   Chain chain;
   ASSERT_TRUE( chain.started() );
   constexpr std::size_t programs = 6;
-  constexpr std::size_t rounds = 4;
+  constexpr std::size_t rounds = 16;
   Conversations all { chain.app_port, programs, 3U << 20U, rounds };
   std::minstd_rand chance { 1 };
   int kills = 0;
