@@ -89,7 +89,9 @@ int run( int argc, char** argv, Register& shared )
   Loop loop;
   const Signals signals { loop };
   if ( options.raw ) {
-    left.reset(); // its connections were its own
+    if ( left ) {
+      left->close(); // its connections were its own
+    }
     Relay relay { loop, { config.bind, config.port, config.target }, *log };
     program::say_ready( shared );
     program::give_up_rights( config.security, { .program = "sproxy" }, *log );

@@ -78,6 +78,18 @@ Left::Left( std::span<const int> spare )
   }
 }
 
+Left::~Left()
+{
+  for ( auto* rest : { &memory_, &others_ } ) {
+    for ( Fd& fd : *rest ) {
+      static_cast<void>( fd.release() );
+    }
+  }
+  for ( auto& [cookie, fd] : sockets_ ) {
+    static_cast<void>( fd.release() );
+  }
+}
+
 void Left::sort( int fd )
 {
   if ( const std::uint64_t cookie = cookie_of( fd ); cookie != 0 ) {

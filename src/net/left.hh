@@ -12,7 +12,7 @@
 namespace holdfast {
 
 // The descriptors that a process which died has left open for us, sorted: each is taken by whoever knows what it is
-// for, and what nobody takes is closed in the end. Their numbers mean nothing, so they may have come by any way.
+// for, and what nobody takes is closed in the end (close()). Their numbers mean nothing, so they may have come by any way.
 class Left
 {
 public:
@@ -23,7 +23,8 @@ public:
   explicit Left( std::span<const int> spare );
   Left( const Left& ) = delete;
   Left& operator=( const Left& ) = delete;
-  ~Left() { close(); }
+  // What was neither taken nor closed stays open: if we cannot start, the next one may.
+  ~Left();
 
   // Memory of that name (memfd_create(2)).
   [[nodiscard]] std::vector<Fd> take_memory( std::string_view name );
