@@ -12,7 +12,8 @@
 namespace holdfast {
 
 // The descriptors that a process which died has left open for us, sorted: each is taken by whoever knows what it is
-// for, and what nobody takes is closed in the end (close()). Their numbers mean nothing, so they may have come by any way.
+// for, and what nobody takes is closed in the end (close()). Their numbers mean nothing, so they may have come by
+// any way.
 class Left
 {
 public:

@@ -37,8 +37,8 @@ struct Head
 #define HOLDFAST_LAYOUT 4
 #endif
 constexpr std::uint64_t layout_magic = 0x48464152454e4130 + HOLDFAST_LAYOUT; // "HFARENA4"
-constexpr std::uint64_t tunnels_spare = 64;                // taken while their tunnels are being ended
-constexpr std::uint64_t count_max = 1U << 28U;             // of slots or chunks: 4 TiB
+constexpr std::uint64_t tunnels_spare = 64;    // taken while their tunnels are being ended
+constexpr std::uint64_t count_max = 1U << 28U; // of slots or chunks: 4 TiB
 
 template<class Record>
 constexpr bool can_be_left = std::is_trivially_copyable_v<Record>and std::is_standard_layout_v<Record>;
