@@ -33,14 +33,18 @@ int run( int argc, char** argv, Register& shared )
   const auto log = make_log( "cproxy", options.log_level );
   Loop loop;
   const Signals signals { loop };
+  const auto manager = program::service_manager( loop, shared, *log );
   if ( options.raw ) {
     if ( left ) {
       left->close(); // its connections were its own
     }
+    if ( manager ) {
+      manager->let_go_rest();
+    }
     Relay relay { loop, { config.bind, config.port, config.sproxy }, *log };
-    program::say_ready( shared );
+    program::say_ready( shared, manager.get() );
     program::give_up_rights( config.security, { .program = "cproxy" }, *log );
-    program::run( loop, signals, relay );
+    program::run( loop, signals, relay, manager.get() );
     return 0;
   }
   const OpensslCrypto crypto;
@@ -65,10 +69,12 @@ int run( int argc, char** argv, Register& shared )
   }
   const Predecessor predecessor { .left = left ? &*left : nullptr,
                                   .crashed = program::predecessor_crashed( shared ) };
-  Cproxy cproxy { loop, config, crypto, program::make_wires( tls.get() ), trusted, *log, predecessor };
-  program::say_ready( shared );
+  Cproxy cproxy {
+    loop, config, crypto, program::make_wires( tls.get() ), trusted, *log, predecessor, manager.get()
+  };
+  program::say_ready( shared, manager.get() );
   program::give_up_rights( config.security, { .program = "cproxy", .writable = { state.path() } }, *log );
-  program::run( loop, signals, cproxy );
+  program::run( loop, signals, cproxy, manager.get() );
   return 0;
 }
 

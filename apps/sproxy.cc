@@ -88,14 +88,18 @@ int run( int argc, char** argv, Register& shared )
   const auto log = make_log( "sproxy", options.log_level );
   Loop loop;
   const Signals signals { loop };
+  const auto manager = program::service_manager( loop, shared, *log );
   if ( options.raw ) {
     if ( left ) {
       left->close(); // its connections were its own
     }
+    if ( manager ) {
+      manager->let_go_rest();
+    }
     Relay relay { loop, { config.bind, config.port, config.target }, *log };
-    program::say_ready( shared );
+    program::say_ready( shared, manager.get() );
     program::give_up_rights( config.security, { .program = "sproxy" }, *log );
-    program::run( loop, signals, relay );
+    program::run( loop, signals, relay, manager.get() );
     return 0;
   }
   const OpensslCrypto crypto;
@@ -110,15 +114,15 @@ int run( int argc, char** argv, Register& shared )
     } );
   const Predecessor predecessor { .left = left ? &*left : nullptr,
                                   .crashed = program::predecessor_crashed( shared ) };
-  Sproxy sproxy { loop, config, crypto, program::make_wires( tls.get() ), *log, predecessor };
-  program::say_ready( shared );
+  Sproxy sproxy { loop, config, crypto, program::make_wires( tls.get() ), *log, predecessor, manager.get() };
+  program::say_ready( shared, manager.get() );
   std::optional<FileWatch> watch;
   if ( clients ) {
     watch.emplace( loop, clients->path(), [&] { read_again( *clients, sproxy, *log ); } );
   }
   program::give_up_rights( config.security, { .program = "sproxy", .readable = folders_of( clients ) }, *log );
   say_who_may_come( config, key, clients, *log );
-  program::run( loop, signals, sproxy );
+  program::run( loop, signals, sproxy, manager.get() );
   return 0;
 }
 

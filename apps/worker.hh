@@ -1,29 +1,90 @@
 #pragma once
 
 #include "keeper/register.hh"
+#include "net/error.hh"
 #include "net/left.hh"
 #include "net/loop.hh"
+#include "net/service_manager.hh"
 #include "net/signals.hh"
 #include "program.hh"
+#include "proxy/log.hh"
 #include "state/arena.hh"
 
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <csignal>
+#include <cstdlib>
+#include <memory>
 #include <optional>
+#include <sstream>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 // What a proxy does as the worker of a keeper.
 namespace holdfast::program {
 
-// What the worker before us left open; nothing if we are the first one. Ask before anything else is opened.
+// What the environment says, if anything. We have one thread.
+inline std::string_view environment( const char* name )
+{
+  const char* const value = std::getenv( name ); // NOLINT(concurrency-mt-unsafe)
+  return value == nullptr ? std::string_view {} : value;
+}
+
+// 0 if it is no number.
+inline int number_in_environment( const char* name )
+{
+  const std::string_view text = environment( name );
+  int number = 0;
+  const auto [end, error] = std::from_chars( text.data(), text.data() + text.size(), number );
+  return error == std::errc {} and end == text.data() + text.size() ? number : 0;
+}
+
+// How many descriptors a service manager has given to our keeper, from 3 on (sd_listen_fds(3)). They are for its
+// first worker; a later one finds them among all others.
+inline int given_descriptors( const Register& shared )
+{
+  const bool are_ours = shared.generation == 1 and number_in_environment( "LISTEN_PID" ) == shared.keeper;
+  return are_ours ? std::max( 0, number_in_environment( "LISTEN_FDS" ) ) : 0;
+}
+
+// What the worker before us left open, be it that the service manager kept it; nothing if we are the first one. Ask
+// before anything else is opened.
 inline std::optional<Left> left_by_predecessor( const Register& shared )
 {
   if ( shared.generation > 1 ) {
     return std::optional<Left> { std::in_place, shared.own_descriptors };
   }
+  if ( const int given = given_descriptors( shared ); given > 0 ) {
+    return std::optional<Left> { std::in_place, shared.own_descriptors, given };
+  }
   return std::nullopt;
+}
+
+// Whoever started us, if that is somebody who wants to hear of us (NOTIFY_SOCKET).
+inline std::unique_ptr<ServiceManager> service_manager( Loop& loop, const Register& shared, Log& log )
+{
+  const std::string_view socket = environment( "NOTIFY_SOCKET" );
+  if ( socket.empty() ) {
+    return nullptr;
+  }
+  std::vector<std::string> stored;
+  if ( given_descriptors( shared ) > 0 ) {
+    std::istringstream names { std::string { environment( "LISTEN_FDNAMES" ) } };
+    for ( std::string name; std::getline( names, name, ':' ); ) {
+      stored.push_back( name );
+    }
+  }
+  const auto trouble = [&log]( int error ) {
+    log.warn( "the service manager does not hear us ({}): what it keeps may be out of date", error_text( error ) );
+  };
+  return std::make_unique<ServiceManager>(
+    loop, ServiceManager::Config { std::string { socket }, std::move( stored ), trouble } );
 }
 
 // Whether the worker before us made a mistake, and was not killed by somebody who meant it.
@@ -48,22 +109,28 @@ inline int check_state( const char* name, const Register& shared )
 }
 
 // We listen: from now on a crash is survived.
-inline void say_ready( Register& shared )
+inline void say_ready( Register& shared, ServiceManager* manager )
 {
   shared.up = shared.generation;
   shared.ready = 1;
+  if ( manager != nullptr ) {
+    manager->say( "READY=1" );
+  }
 }
 
 // A proxy is something with turn(), deadline(), stop() and stopped(). Returns when it is stopped by a signal; a
 // second signal does not wait for the farewell.
 template<class Proxy>
-void run( Loop& loop, const Signals& signals, Proxy& proxy )
+void run( Loop& loop, const Signals& signals, Proxy& proxy, ServiceManager* manager )
 {
   bool stopping = false;
   while ( not proxy.stopped() and signals.stops() < 2 ) {
     loop.wait( proxy.deadline() );
     if ( signals.stops() > 0 and not stopping ) {
       stopping = true;
+      if ( manager != nullptr ) {
+        manager->say( "STOPPING=1" );
+      }
       proxy.stop();
     }
     proxy.turn();

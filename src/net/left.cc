@@ -13,6 +13,7 @@
 #include <charconv>
 #include <climits>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -69,10 +70,13 @@ bool has_ended( TcpState state )
 
 } // namespace
 
-Left::Left( std::span<const int> spare )
+Left::Left( std::span<const int> spare ) : Left( spare, std::numeric_limits<int>::max() ) {}
+
+Left::Left( std::span<const int> spare, int given )
 {
   for ( const int fd : open_descriptors() ) {
-    if ( std::ranges::find( spare, fd ) == spare.end() ) {
+    const int place = fd - ( STDERR_FILENO + 1 );
+    if ( place < given and std::ranges::find( spare, fd ) == spare.end() ) {
       sort( fd );
     }
   }

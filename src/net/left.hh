@@ -22,6 +22,8 @@ public:
   // Whatever is open in this process, but for standard input, output and error and those to be spared. Call it
   // before anything else is opened. Throws StartupError.
   explicit Left( std::span<const int> spare );
+  // Only the first `given` numbers of those, which come from a service manager (sd_listen_fds(3)).
+  Left( std::span<const int> spare, int given );
   Left( const Left& ) = delete;
   Left& operator=( const Left& ) = delete;
   // What was neither taken nor closed stays open: if we cannot start, the next one may.

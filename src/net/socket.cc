@@ -398,9 +398,16 @@ void prepare_link( int fd, int unsent )
 
 void close_with_reset( Fd& fd )
 {
-  const linger at_once { .l_onoff = 1, .l_linger = 0 };
-  ::setsockopt( fd.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once );
+  reset_when_closed( fd.get(), true );
+  const sockaddr nobody { .sa_family = AF_UNSPEC, .sa_data = {} };
+  ::connect( fd.get(), &nobody, sizeof nobody ); // breaks it off although somebody has a copy (connect(2))
   fd.reset();
+}
+
+void reset_when_closed( int fd, bool on )
+{
+  const linger at_once { .l_onoff = on ? 1 : 0, .l_linger = 0 };
+  ::setsockopt( fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once );
 }
 
 void end_writing( int fd )

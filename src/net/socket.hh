@@ -135,8 +135,13 @@ void prepare_leg( int fd );
 // (TCP_NOTSENT_LOWAT, tcp(7)), so that a heartbeat or a keystroke does not queue behind megabytes.
 void prepare_link( int fd, int unsent );
 
-// A close that the peer sees as a reset (SO_LINGER 0, socket(7)).
+// A close that the peer sees as a reset, now, whoever else has the socket open.
 void close_with_reset( Fd& fd );
+
+// Whether the peer shall see a reset if the socket is closed and nobody has said more about it: by the kernel, when
+// the last process that has it open is no more (SO_LINGER 0, socket(7)). Only where both streams have ended does it
+// make no difference, and has to be taken back: a close that waits for nothing throws away what is not sent yet.
+void reset_when_closed( int fd, bool on );
 
 // Ends our direction of the connection (FIN); the other one goes on. Fails only if the connection has.
 void end_writing( int fd );

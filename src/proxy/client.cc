@@ -34,7 +34,8 @@ Client::Client( Loop& loop,
                 Memory memory,
                 const SproxyConfig& config,
                 Log& log,
-                Events events )
+                Events events,
+                ServiceManager* manager )
   : Agenda::Item( agenda )
   , loop_( loop )
   , config_( config )
@@ -54,7 +55,8 @@ Client::Client( Loop& loop,
               },
             .session_left
             = [left = std::move( events.session_left )]( TunnelEnd&, Session& session ) { left( session ); },
-            .stirred = [this] { touch(); } } )
+            .stirred = [this] { touch(); } },
+          manager )
   , made_( Time { Tenths { record.made } } )
   , home_( address_in( record.home ) )
   , excused_( loop.late_in_all() )

@@ -46,7 +46,8 @@ public:
           Memory memory,
           const SproxyConfig& config,
           Log& log,
-          Events events );
+          Events events,
+          ServiceManager* manager );
   static void say_birth( TunnelRecord& record, const Address& from, Time now );
 
   [[nodiscard]] TunnelEnd& end() { return end_; }

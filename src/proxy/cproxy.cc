@@ -41,16 +41,17 @@ Cproxy::Cproxy( Loop& loop,
                 MakeWire wire,
                 std::function<void( const Digest& sproxy )> trusted,
                 Log& log,
-                Predecessor predecessor )
+                Predecessor predecessor,
+                ServiceManager* manager )
   : loop_( loop )
   , config_( config )
   , log_( log )
-  , inheritance_( predecessor, log )
+  , inheritance_( predecessor, manager, log )
   , arena_( inheritance_.arena( Side::opener, config.memory ) )
   , scratch_( private_memory( scratch_size ) )
   , record_( arena_.found().tunnels.empty() ? *arena_.tunnels().take() : *arena_.found().tunnels.front() )
   , trusted_( std::move( trusted ) )
-  , end_( loop, batch_, Side::opener, record_, arena_.memory(), config.session_limits(), log, {} )
+  , end_( loop, batch_, Side::opener, record_, arena_.memory(), config.session_limits(), log, {}, manager )
   , dialler_( loop,
               batch_,
               scratch_.memory(),

@@ -22,14 +22,15 @@ class Cproxy : public LinkOwner
 public:
   // Listens; throws StartupError when it cannot. Whether sproxy can be reached shows later.
   // `trusted` is told who made a tunnel with us: it is worth remembering. Goes on with what its predecessor has
-  // left.
+  // left. A service manager gets copies of what the next one needs.
   Cproxy( Loop& loop,
           const CproxyConfig& config,
           const Crypto& crypto,
           MakeWire wire,
           std::function<void( const Digest& sproxy )> trusted,
           Log& log,
-          Predecessor predecessor = {} );
+          Predecessor predecessor = {},
+          ServiceManager* manager = nullptr );
   ~Cproxy() override;
 
   void turn();

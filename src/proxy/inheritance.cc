@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -21,15 +22,25 @@ std::string how_many( std::size_t count, std::string_view what )
 
 } // namespace
 
-Inheritance::Inheritance( Predecessor predecessor, Log& log )
+Inheritance::Inheritance( Predecessor predecessor, ServiceManager* manager, Log& log )
   : left_( predecessor.left == nullptr ? nothing_ : *predecessor.left )
   , crashed_( predecessor.crashed )
+  , manager_( manager )
   , log_( log )
   , since_( read_clock() )
   , reunion_( left_, leg_read_max, leg_write_max )
 {}
 
 Arena Inheritance::arena( Side side, Arena::Config config )
+{
+  Arena arena = found_or_new( side, config );
+  if ( manager_ != nullptr ) {
+    manager_->keep( arena.memfd().get() );
+  }
+  return arena;
+}
+
+Arena Inheritance::found_or_new( Side side, Arena::Config config )
 {
   for ( Fd& memfd : left_.take_memory( Arena::name ) ) {
     try {
@@ -51,7 +62,11 @@ Arena Inheritance::arena( Side side, Arena::Config config )
 std::vector<Fd> Inheritance::listeners( std::string_view host, std::uint16_t port )
 {
   std::vector<Fd> left = left_.take_listeners( host, port );
-  return left.empty() ? listen_for( host, port ) : std::move( left );
+  std::vector<Fd> listeners = left.empty() ? listen_for( host, port ) : std::move( left );
+  if ( manager_ != nullptr ) {
+    std::ranges::for_each( listeners, [this]( const Fd& socket ) { manager_->keep( socket.get() ); } );
+  }
+  return listeners;
 }
 
 std::vector<Fd> Inheritance::newcomers( const Address& listener )
@@ -63,6 +78,9 @@ void Inheritance::settle( const Survey& found )
 {
   pass( FaultPoint::taken_over );
   left_.close();
+  if ( manager_ != nullptr ) {
+    manager_->let_go_rest();
+  }
   if ( not recovers_ ) {
     return;
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "net/left.hh"
+#include "net/service_manager.hh"
 #include "proxy/log.hh"
 #include "state/arena.hh"
 #include "state/reunion.hh"
@@ -19,11 +20,12 @@ struct Predecessor
 };
 
 // What a proxy has from its predecessor: the memory of the sessions, their sockets, and the listening ones. Where
-// there was nobody, or where it makes no sense, all is new. In the order of the methods:
+// there was nobody, or where it makes no sense, all is new. The service manager, if there is one, gets copies of
+// the memory and of the listening sockets for the next one. In the order of the methods:
 class Inheritance
 {
 public:
-  Inheritance( Predecessor predecessor, Log& log );
+  Inheritance( Predecessor predecessor, ServiceManager* manager, Log& log );
 
   [[nodiscard]] Arena arena( Side side, Arena::Config config );
   // Throws StartupError when there is none and it cannot listen.
@@ -36,9 +38,12 @@ public:
   void settle( const Survey& found );
 
 private:
+  [[nodiscard]] Arena found_or_new( Side side, Arena::Config config );
+
   Left nothing_ {};
   Left& left_;
   bool crashed_;
+  ServiceManager* manager_; // null: there is none
   Log& log_;
   Time since_;
   Reunion reunion_;

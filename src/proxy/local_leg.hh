@@ -41,6 +41,9 @@ public:
   [[nodiscard]] bool serve( Time now );
   // Breaks the connection off, so that the program sees a reset.
   void break_off();
+  // Whether the program sees one as well when we, and whoever else has the socket, are gone without a word.
+  void guard( bool on ) { reset_when_closed( socket_.get(), on ); }
+  [[nodiscard]] int socket() const { return socket_.get(); }
   // Why the connection failed, if it did: an errno.
   [[nodiscard]] std::optional<int> failure() const { return failure_; }
   // There are bytes to read and the session may take them, but the process has no memory left for them now.

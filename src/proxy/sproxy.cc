@@ -46,12 +46,14 @@ Sproxy::Sproxy( Loop& loop,
                 const Crypto& crypto,
                 MakeWire wire,
                 Log& log,
-                Predecessor predecessor )
+                Predecessor predecessor,
+                ServiceManager* manager )
   : loop_( loop )
   , config_( config )
   , crypto_( crypto )
   , log_( log )
-  , inheritance_( predecessor, log )
+  , manager_( manager )
+  , inheritance_( predecessor, manager, log )
   , arena_( inheritance_.arena( Side::acceptor, config.memory ) )
   , scratch_( private_memory( scratch_size ) )
   , admission_( crypto,
@@ -196,7 +198,8 @@ Client& Sproxy::client_of( TunnelRecord& record )
                        .link_changed =
                          [this]( Client::Change change, std::string_view line ) {
                            lines_about( change ).say( loop_.now(), spdlog::level::info, line );
-                         } } );
+                         } },
+      manager_ );
     if ( account != nullptr ) {
       account->opened( *client );
     }

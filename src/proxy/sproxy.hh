@@ -33,13 +33,14 @@ class Sproxy
 {
 public:
   // Listens; throws StartupError when it cannot.
-  // Goes on with what its predecessor has left.
+  // Goes on with what its predecessor has left. A service manager gets copies of what the next one needs.
   Sproxy( Loop& loop,
           const SproxyConfig& config,
           const Crypto& crypto,
           MakeWire wire,
           Log& log,
-          Predecessor predecessor = {} );
+          Predecessor predecessor = {},
+          ServiceManager* manager = nullptr );
   ~Sproxy();
   Sproxy( const Sproxy& ) = delete;
   Sproxy& operator=( const Sproxy& ) = delete;
@@ -79,6 +80,7 @@ private:
   SproxyConfig config_;
   const Crypto& crypto_;
   Log& log_;
+  ServiceManager* manager_; // null: there is none
   Inheritance inheritance_;
   Arena arena_;
   FrameBatch batch_ {};

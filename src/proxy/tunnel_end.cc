@@ -27,11 +27,13 @@ TunnelEnd::TunnelEnd( Loop& loop,
                       Memory memory,
                       SessionLimits limits,
                       Log& log,
-                      Events events )
+                      Events events,
+                      ServiceManager* manager )
   : loop_( loop )
   , batch_( batch )
   , log_( log )
   , events_( std::move( events ) )
+  , manager_( manager )
   , tunnel_( side, record, memory, limits )
   , side_( side )
   , drained_( *this )
@@ -42,6 +44,7 @@ TunnelEnd::~TunnelEnd()
 {
   for ( auto& [id, leg] : legs_ ) {
     leg.socket->break_off();
+    let_go( leg );
   }
   legs_.clear(); // before the sessions they refer to
 }
@@ -51,7 +54,12 @@ TunnelEnd::~TunnelEnd()
 void TunnelEnd::add_leg( Session& session, Fd socket, std::string program )
 {
   auto leg = std::make_unique<LocalLeg>( loop_, tunnel_, session, events_.stirred, std::move( socket ) );
-  legs_.insert_or_assign( session.id(), Leg { std::move( leg ), std::move( program ) } );
+  if ( manager_ != nullptr ) {
+    leg->guard( true );
+    manager_->keep( leg->socket() );
+  }
+  const std::uint64_t cookie = session.record().cookie;
+  legs_.insert_or_assign( session.id(), Leg { std::move( leg ), std::move( program ), cookie } );
   tunnel_.touch( session );
   stir();
 }
@@ -76,6 +84,9 @@ void TunnelEnd::restore( const Survey::Found& found, Fd socket )
   }
   if ( socket and ( ends or session.released() ) ) {
     close_with_reset( socket );
+    if ( manager_ != nullptr ) {
+      manager_->let_go( record.cookie );
+    }
   } else if ( socket ) {
     if ( side_ == Side::acceptor ) {
       session.target_connected(); // it died before it had said so
@@ -144,13 +155,27 @@ void TunnelEnd::lost( ResetReason reason )
 void TunnelEnd::release( Session& session )
 {
   if ( not session.released() ) {
+    const auto leg = legs_.find( session.id() );
+    if ( leg != legs_.end() ) {
+      let_go( leg->second ); // first: if we die here, it is kept again
+    }
     session.release();
     pass( FaultPoint::released );
-    legs_.erase( session.id() );
+    if ( leg != legs_.end() ) {
+      legs_.erase( leg );
+    }
     pass( FaultPoint::closed );
     if ( events_.session_left ) {
       events_.session_left( *this, session );
     }
+  }
+}
+
+void TunnelEnd::let_go( const Leg& leg )
+{
+  if ( manager_ != nullptr ) {
+    leg.socket->guard( false );
+    manager_->let_go( leg.cookie );
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include "core/recovery.hh"
 #include "core/tunnel.hh"
+#include "net/service_manager.hh"
 #include "proxy/link_leg.hh"
 #include "proxy/local_leg.hh"
 #include "proxy/log.hh"
@@ -16,7 +17,7 @@ namespace holdfast {
 
 // One proxy's end of a tunnel: the protocol's tunnel together with the sockets it moves bytes between, that is the
 // legs of its sessions and the link it has now, if any. Who dials and who accepts, and what a new session needs, is
-// Cproxy's and Sproxy's business.
+// Cproxy's and Sproxy's business. A service manager, if there is one, has a copy of the socket of each leg.
 class TunnelEnd
 {
 public:
@@ -37,7 +38,8 @@ public:
              Memory memory,
              SessionLimits limits,
              Log& log,
-             Events events );
+             Events events,
+             ServiceManager* manager = nullptr );
   ~TunnelEnd();
 
   Tunnel& tunnel() { return tunnel_; }
@@ -82,11 +84,13 @@ private:
   struct Leg
   {
     std::unique_ptr<LocalLeg> socket;
-    std::string program; // the address it came from or goes to
+    std::string program;      // the address it came from or goes to
+    std::uint64_t cookie = 0; // of its socket
   };
 
   void serve( Session& session, Time now );
   void release( Session& session );
+  void let_go( const Leg& leg );
   void stir();
   void take_leave();
   void drain( std::unique_ptr<LinkLeg> link );
@@ -109,6 +113,7 @@ private:
   FrameBatch& batch_;
   Log& log_;
   Events events_;
+  ServiceManager* manager_; // null: there is none
   Tunnel tunnel_;
   std::unordered_map<SessionId, Leg> legs_ {};
   std::unique_ptr<LinkLeg> link_ {};

@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -234,6 +235,45 @@ TEST( Left, WhoIsNotTakenSeesAReset )
     got += piece.count;
   }
   EXPECT_GT( got, 0U );
+}
+
+// A service manager gives copies, from 3 on; what else is open is somebody else's.
+TEST( Left, OfCopiesOnlyThoseGivenAreOursAndWithoutAStartNothingIsLost )
+{
+  in_a_process( [] {
+    clear_all();
+    const int door = listener( "127.0.0.1" );
+    const auto [dialled, accepted] = connection( door );
+    const int copy = ::dup( accepted );
+    const int memory = ::memfd_create( "ours", 0 );
+    ASSERT_EQ( memory, 7 );
+    {
+      Left left { std::array { -1 }, 3 }; // the first three
+      EXPECT_TRUE( left.take_memory( "ours" ).empty() );
+    }
+    EXPECT_FALSE( is_open( door ) or is_open( dialled ) or is_open( accepted ) );
+    EXPECT_TRUE( is_open( copy ) and is_open( memory ) );
+    linger patience {};
+    socklen_t length = sizeof patience;
+    ASSERT_EQ( ::getsockopt( copy, SOL_SOCKET, SO_LINGER, &patience, &length ), 0 );
+    EXPECT_EQ( patience.l_onoff, 0 ) << "it was not reset";
+  } );
+}
+
+TEST( Left, AReturnOfNonsenseIsNothing )
+{
+  in_a_process( [] {
+    clear_all();
+    const int door = listener( "127.0.0.1" );
+    for ( const int given : { -1, 0, std::numeric_limits<int>::min() } ) {
+      const Left left { std::array { -1 }, given };
+    }
+    EXPECT_TRUE( is_open( door ) );
+    {
+      const Left left { std::array { -1 }, std::numeric_limits<int>::max() };
+    }
+    EXPECT_FALSE( is_open( door ) );
+  } );
 }
 
 } // namespace

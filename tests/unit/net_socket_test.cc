@@ -5,10 +5,12 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <array>
+#include <cerrno>
 #include <chrono>
 #include <string>
 #include <thread>
@@ -209,6 +211,41 @@ TEST( Address, ItsNetworkIsItsFirstBits )
   EXPECT_EQ( network( "::ffff:10.1.2.3", 24, 64 ),
              network( "10.1.2.99", 24, 64 ) );                              // as a socket of both families has it
   EXPECT_NE( network( "10.1.2.3", 0, 0 ), network( "2001:db8::1", 0, 0 ) ); // never of two families
+}
+
+// Somebody may have a copy of a session's socket. A close then waits for him; a reset does not.
+TEST( Socket, AResetIsOneWhoeverHasACopy )
+{
+  const Fd door = listen_on( *literal_address( "127.0.0.1", 0 ) );
+  Connecting ours = connect_to( local_address( door.get() ) );
+  ASSERT_TRUE( ours.fd );
+  pollfd one { .fd = door.get(), .events = POLLIN, .revents = 0 };
+  ASSERT_EQ( ::poll( &one, 1, 5000 ), 1 );
+  const Accepted theirs = accept_from( door.get() );
+  const Fd copy { ::dup( ours.fd.get() ) };
+  close_with_reset( ours.fd );
+  EXPECT_FALSE( ours.fd );
+  std::array<std::byte, 1> some {};
+  const Transfer got = receive( theirs.fd.get(), some );
+  EXPECT_EQ( got.kind, Transfer::Kind::failed );
+  EXPECT_EQ( got.error, ECONNRESET );
+}
+
+TEST( Socket, WhoIsGoneWithoutAWordLeavesAReset )
+{
+  const Fd door = listen_on( *literal_address( "127.0.0.1", 0 ) );
+  for ( const bool guarded : { true, false } ) {
+    Connecting ours = connect_to( local_address( door.get() ) );
+    ASSERT_TRUE( ours.fd );
+    pollfd one { .fd = door.get(), .events = POLLIN, .revents = 0 };
+    ASSERT_EQ( ::poll( &one, 1, 5000 ), 1 );
+    const Accepted theirs = accept_from( door.get() );
+    reset_when_closed( ours.fd.get(), true );
+    reset_when_closed( ours.fd.get(), guarded );
+    ours.fd.reset();
+    std::array<std::byte, 1> some {};
+    EXPECT_EQ( receive( theirs.fd.get(), some ).kind, guarded ? Transfer::Kind::failed : Transfer::Kind::ended );
+  }
 }
 
 } // namespace
