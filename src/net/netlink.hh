@@ -1,6 +1,6 @@
 #pragma once
 
-#include "net/socket.hh"
+#include "net/address.hh"
 
 #include <cstddef>
 #include <cstdint>

@@ -1,8 +1,8 @@
 #pragma once
 
 #include "core/time.hh"
+#include "net/address.hh"
 #include "net/loop.hh"
-#include "net/socket.hh"
 
 #include <cstdint>
 #include <functional>

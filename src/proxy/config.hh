@@ -4,7 +4,7 @@
 #include "core/pulse.hh"
 #include "core/session.hh"
 #include "core/time.hh"
-#include "net/socket.hh"
+#include "net/address.hh"
 #include "net/tls.hh"
 #include "state/arena.hh"
 

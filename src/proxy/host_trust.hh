@@ -2,7 +2,7 @@
 
 #include "core/initiation.hh"
 #include "identity/known_hosts.hh"
-#include "net/socket.hh"
+#include "net/address.hh"
 #include "proxy/log.hh"
 
 #include <optional>

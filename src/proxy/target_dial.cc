@@ -1,6 +1,7 @@
 #include "proxy/target_dial.hh"
 
 #include "net/error.hh"
+#include "net/socket.hh"
 
 #include <sys/epoll.h>
 

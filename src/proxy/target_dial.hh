@@ -1,8 +1,9 @@
 #pragma once
 
+#include "net/address.hh"
+#include "net/fd.hh"
 #include "net/loop.hh"
 #include "net/resolver.hh"
-#include "net/socket.hh"
 
 #include <functional>
 #include <optional>

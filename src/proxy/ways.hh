@@ -1,7 +1,7 @@
 #pragma once
 
+#include "net/address.hh"
 #include "net/routes.hh"
-#include "net/socket.hh"
 
 #include <optional>
 #include <vector>
