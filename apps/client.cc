@@ -6,6 +6,7 @@
 
 #include "line_options.hh"
 #include "program.hh"
+#include "standard_descriptors.hh"
 
 #include "lines/line_splitter.hh"
 #include "lines/message.hh"

@@ -1,4 +1,5 @@
 #include "keeper/keeper.hh"
+#include "standard_descriptors.hh"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -126,7 +127,7 @@ int check( Library& library )
 
 int keep( int argc, char** argv )
 {
-  keep_standard_descriptors();
+  program::keep_standard_descriptors();
   Program program { .argc = argc, .argv = argv };
   if ( not program.library.find() ) {
     return EXIT_FAILURE;

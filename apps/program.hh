@@ -72,19 +72,6 @@ int run_main( const char* name, Body body ) noexcept
   }
 }
 
-// Descriptors 0, 1 and 2 exist from here on. Without this, a socket could become standard error in a program that
-// was started with 2>&- and be sent our messages.
-inline void keep_standard_descriptors()
-{
-  int fd = 0;
-  do {
-    fd = ::open( "/dev/null", O_RDWR );
-  } while ( fd >= 0 and fd <= STDERR_FILENO );
-  if ( fd >= 0 ) {
-    ::close( fd );
-  }
-}
-
 // SIGINT and SIGTERM become something to read, in turn with everything else; SIGPIPE becomes EPIPE.
 // Throws StartupError.
 inline Fd stop_signals()

@@ -7,6 +7,7 @@
 
 #include "line_options.hh"
 #include "program.hh"
+#include "standard_descriptors.hh"
 
 #include "lines/message.hh"
 #include "net/loop.hh"

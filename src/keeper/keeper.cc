@@ -49,17 +49,6 @@ bool is_our_own_affair( int signal )
 
 } // namespace
 
-void keep_standard_descriptors()
-{
-  int fd = 0;
-  do {
-    fd = ::open( "/dev/null", O_RDWR );
-  } while ( fd >= 0 and fd <= STDERR_FILENO );
-  if ( fd >= 0 ) {
-    ::close( fd );
-  }
-}
-
 Keeper::Keeper( const char* name, Work work, void* context ) : name_( name ), work_( work ), context_( context ) {}
 
 void Keeper::own( int descriptor )
@@ -80,7 +69,6 @@ void Keeper::upgrade_to( const char* program, char** arguments )
 
 int Keeper::run()
 {
-  keep_standard_descriptors();
   if ( not make_register() ) {
     ::dprintf(
       STDERR_FILENO, "%s: cannot make or take over the keeper's memory: %s\n", name_, std::strerror( errno ) );

@@ -9,9 +9,6 @@
 
 namespace holdfast {
 
-// Descriptors 0, 1 and 2 exist from here on: nothing else can get their numbers and be sent our messages.
-void keep_standard_descriptors();
-
 // The variable of the environment by which a keeper tells its successor which descriptor the register is.
 inline constexpr const char* register_variable = "HOLDFAST_REGISTER";
 
