@@ -18,15 +18,12 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t scratch_size = 262144; // bytes read from a link at once; shared, so it stays in the cache
 constexpr Duration target_patience = 10s;    // for a target to accept; about three SYNs (tcp(7), tcp_syn_retries)
-constexpr Duration turn_max = 15ms;          // after so long, clients wait for the next turn
 constexpr Duration farewell_patience = 1s;   // for the last words when we are stopped
 constexpr Duration retry_after = 5s;         // told to clients beyond tunnels_max
 // Clients that come back at once, and how soon the next one may: a thousand take sproxy more than a second of a
 // processor (docs/bench.md), and half of it should stay for those who have a link. New tunnels come after them, and
 // take nothing of it: however many somebody makes, owners are let in.
 constexpr Allowance::Config returning { .at_once = 1000, .every = 2ms };
-
-constexpr Digest nobody {}; // the identity of all clients on links in the clear
 
 std::string reason_of( Refusal refusal, const Hello& hello )
 {
@@ -52,7 +49,6 @@ Sproxy::Sproxy( Loop& loop,
   , config_( config )
   , crypto_( crypto )
   , log_( log )
-  , manager_( manager )
   , inheritance_( predecessor, manager, log )
   , arena_( inheritance_.arena( Side::acceptor, config.memory ) )
   , scratch_( private_memory( scratch_size ) )
@@ -64,6 +60,22 @@ Sproxy::Sproxy( Loop& loop,
                   .tunnels_per_client = config.client_limits.tunnels },
                 arena_.tunnels() )
   , ramp_( returning )
+  , dials_( loop,
+            config.target,
+            target_patience,
+            [this]( TunnelEnd& end, Session& session, TargetDial::Outcome outcome ) {
+              target_answered( end, session, std::move( outcome ) );
+            } )
+  , clients_(
+      loop,
+      config_,
+      arena_,
+      batch_,
+      log,
+      { .session_arrived = [this]( Client& client, Session& session ) { session_arrived( client, session ); },
+        .session_left = [this]( Session& session ) { dials_.give_up( session ); },
+        .leaves = [this]( const Client& client ) { admission_.forget( client.record().id ); } },
+      manager )
   , reception_( loop,
                 batch_,
                 scratch_.memory(),
@@ -73,19 +85,10 @@ Sproxy::Sproxy( Loop& loop,
                 config.pulse,
                 [this]( LinkLeg& link, const Hello& hello ) { answer( link, hello ); } )
   , news_( loop )
-  , made_( log, "new tunnels" )
-  , resumed_( log, "tunnels resumed" )
-  , lost_( log, "links of tunnels lost" )
 {
   tell_if_deaf( news_, log );
   log_.info( "listening on {}, target {}:{}", reception_.address().text(), config.target.host, config.target.port );
   take_over();
-}
-
-Sproxy::~Sproxy()
-{
-  dials_.clear();
-  clients_.clear(); // their sessions live in the arena
 }
 
 // The tunnels of the process before us wait for their links, as after any other loss. Its links, and its dials to
@@ -96,7 +99,7 @@ void Sproxy::take_over()
   std::vector<Client*> by_slot;
   for ( TunnelRecord* const record : found.tunnels ) {
     by_slot.resize( std::max<std::size_t>( by_slot.size(), record->slot + std::size_t { 1 } ) );
-    by_slot[record->slot] = &client_of( *record );
+    by_slot[record->slot] = &clients_.of( *record );
     by_slot[record->slot]->recovered();
   }
   for ( const Survey::Found& session : found.sessions ) {
@@ -123,9 +126,9 @@ void Sproxy::answer( LinkLeg& link, const Hello& hello )
   header.type = FrameType::welcome;
   link.say( header, encode( welcome ) );
   if ( decision.superseded ) {
-    if ( const auto earlier = clients_.find( *decision.superseded ); earlier != clients_.end() ) {
-      log_.info( "{}: its client started anew", earlier->second->name() );
-      earlier->second->end_at_once( ResetReason::superseded );
+    if ( Client* const earlier = clients_.find( *decision.superseded ) ) {
+      log_.info( "{}: its client started anew", earlier->name() );
+      earlier->end_at_once( ResetReason::superseded );
     }
   }
   namespace level = spdlog::level;
@@ -153,8 +156,8 @@ void Sproxy::answer( LinkLeg& link, const Hello& hello )
 // Whether the tunnel that this link claims, truly or not, may be used from where it comes from.
 bool Sproxy::may_be_here( const Hello& hello, const LinkLeg& link ) const
 {
-  const auto client = clients_.find( hello.tunnel );
-  return client == clients_.end() or client->second->may_be_at( link.peer() );
+  const Client* const client = clients_.find( hello.tunnel );
+  return client == nullptr or client->may_be_at( link.peer() );
 }
 
 // Whether the client that asks for a new tunnel has one that was heard of not long ago.
@@ -164,8 +167,8 @@ bool Sproxy::has_tunnel_in_use( const Hello& hello, const LinkLeg& link ) const
     return false;
   }
   const auto tunnel = admission_.tunnel_of( link.channel().identity, hello.instance );
-  const auto client = tunnel ? clients_.find( *tunnel ) : clients_.end();
-  return client != clients_.end() and client->second->is_in_use();
+  const Client* const client = tunnel ? clients_.find( *tunnel ) : nullptr;
+  return client != nullptr and client->is_in_use();
 }
 
 void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision )
@@ -174,49 +177,7 @@ void Sproxy::welcome_client( LinkLeg& link, const Hello& hello, const Admission:
     Client::say_birth( *decision.record, link.peer(), loop_.now() );
   }
   pass( FaultPoint::welcomed );
-  client_of( *decision.record ).take( reception_.take( link ), hello );
-}
-
-Client& Sproxy::client_of( TunnelRecord& record )
-{
-  auto& client = clients_[record.id];
-  if ( not client ) {
-    Account* const account = open_account( record.identity );
-    Memory memory = arena_.memory();
-    memory.quotas = account == nullptr ? nullptr : &account->quotas();
-    client = std::make_unique<Client>(
-      loop_,
-      agenda_,
-      batch_,
-      record,
-      memory,
-      config_,
-      log_,
-      Client::Events { .session_arrived
-                       = [this]( Client& its, Session& session ) { session_arrived( its, session ); },
-                       .session_left = [this]( Session& session ) { dials_.erase( &session ); },
-                       .link_changed =
-                         [this]( Client::Change change, std::string_view line ) {
-                           lines_about( change ).say( loop_.now(), spdlog::level::info, line );
-                         } },
-      manager_ );
-    if ( account != nullptr ) {
-      account->opened( *client );
-    }
-  }
-  return *client;
-}
-
-// Nobody can be told from anybody else, and has none.
-Account* Sproxy::open_account( const Digest& identity )
-{
-  return identity == nobody ? nullptr : &accounts_.try_emplace( identity, config_.client_limits ).first->second;
-}
-
-Account* Sproxy::account_of( const Digest& identity )
-{
-  const auto account = accounts_.find( identity );
-  return account == accounts_.end() ? nullptr : &account->second;
+  clients_.of( *decision.record ).take( reception_.take( link ), hello );
 }
 
 // -- clients ------------------------------------------------------------------------------------------------------
@@ -225,7 +186,7 @@ void Sproxy::revoke( std::span<const Digest> identities )
 {
   reception_.turn_out( identities );
   for ( const Digest& identity : identities ) {
-    if ( Account* const account = account_of( identity ) ) {
+    if ( Account* const account = clients_.account_of( identity ) ) {
       dismiss( *account );
     }
   }
@@ -243,69 +204,21 @@ void Sproxy::dismiss( const Account& account )
   }
 }
 
-void Sproxy::look_after_clients( Time now )
-{
-  agenda_.begin( now );
-  while ( Agenda::Item* const item = agenda_.next() ) {
-    look_after( static_cast<Client&>( *item ) ); // nobody else is on this agenda
-    if ( loop_.elapsed() >= turn_max ) {
-      return;
-    }
-  }
-}
-
-void Sproxy::look_after( Client& client )
-{
-  client.turn();
-  if ( client.leaves() ) {
-    admission_.forget( client.record().id );
-  }
-  if ( client.over() ) {
-    remove( client );
-  } else {
-    agenda_.put_off( client, client.deadline() );
-  }
-}
-
-void Sproxy::remove( Client& client )
-{
-  TunnelRecord& record = client.record();
-  const auto account = accounts_.find( record.identity );
-  if ( account != accounts_.end() ) {
-    account->second.closed( client );
-  }
-  clients_.erase( record.id ); // its sessions go first: their records name the tunnel's
-  arena_.tunnels().give( &record );
-  if ( account != accounts_.end() and account->second.tunnels().empty() ) {
-    accounts_.erase( account );
-  }
-}
-
-FewLines& Sproxy::lines_about( Client::Change change )
-{
-  switch ( change ) {
-    case Client::Change::made: break;
-    case Client::Change::resumed: return resumed_;
-    case Client::Change::lost: return lost_;
-  }
-  return made_;
-}
-
 // -- sessions -----------------------------------------------------------------------------------------------------
 
 void Sproxy::session_arrived( Client& client, Session& session )
 {
   TunnelEnd& end = client.end();
-  if ( dials_.contains( &session ) ) {
+  if ( dials_.is_under_way( session ) ) {
     return;
   }
-  if ( const Account* const account = account_of( client.record().identity );
+  if ( const Account* const account = clients_.account_of( client.record().identity );
        account != nullptr and account->has_too_many_sessions() ) {
     end.reset( session, ResetReason::limit, "its client has as many as it may have (--client-sessions)" );
     return;
   }
   if ( config_.single ) {
-    for ( auto& [id, other_client] : clients_ ) {
+    for ( const auto& [id, other_client] : clients_.all() ) {
       other_client->end().tunnel().for_each_session( [&]( Session& other ) {
         if ( &other != &session ) {
           other_client->end().reset( other, ResetReason::superseded );
@@ -313,15 +226,11 @@ void Sproxy::session_arrived( Client& client, Session& session )
       } );
     }
   }
-  dials_[&session] = std::make_unique<TargetDial>(
-    loop_, config_.target, target_patience, [this, &end, &session]( TargetDial::Outcome outcome ) {
-      target_answered( end, session, std::move( outcome ) );
-    } );
+  dials_.start( end, session );
 }
 
 void Sproxy::target_answered( TunnelEnd& end, Session& session, TargetDial::Outcome outcome )
 {
-  dials_.erase( &session );
   if ( outcome.socket ) {
     pass( FaultPoint::dialled );
     end.add_leg( session, std::move( outcome.socket ), outcome.address.text() );
@@ -336,23 +245,6 @@ void Sproxy::target_answered( TunnelEnd& end, Session& session, TargetDial::Outc
     session, reason, fmt::format( "{}:{}: {}", config_.target.host, config_.target.port, outcome.problem ) );
 }
 
-void Sproxy::tick_dials( Time now )
-{
-  // A dial that tells its outcome removes itself, so walk over a list of those under way now.
-  std::vector<const Session*> under_way;
-  under_way.reserve( dials_.size() );
-  for ( const auto& [session, dial] : dials_ ) {
-    if ( dial->deadline() <= now ) {
-      under_way.push_back( session );
-    }
-  }
-  for ( const Session* session : under_way ) {
-    if ( const auto dial = dials_.find( session ); dial != dials_.end() ) {
-      dial->second->tick( now );
-    }
-  }
-}
-
 // -- its own network ----------------------------------------------------------------------------------------------
 
 void Sproxy::look_at_network( Time now )
@@ -361,7 +253,7 @@ void Sproxy::look_at_network( Time now )
     return;
   }
   std::map<std::string, bool> ours; // there may be thousands of links, but not of addresses
-  for ( auto& [id, client] : clients_ ) {
+  for ( const auto& [id, client] : clients_.all() ) {
     if ( LinkLeg* const link = client->end().link() ) {
       const auto [known, is_new] = ours.try_emplace( network_of( link->local(), 32, 128 ) );
       if ( is_new ) {
@@ -383,27 +275,14 @@ void Sproxy::turn()
   look_at_network( now );
   busy_turns_.look( loop_, log_ );
   reception_.turn( now );
-  tick_dials( now );
-  look_after_clients( now );
-  for ( FewLines* lines : { &made_, &resumed_, &lost_ } ) {
-    lines->tick( now );
-  }
+  dials_.tick( now );
+  clients_.turn( now );
   arena_.cool();
 }
 
 Time Sproxy::deadline() const
 {
-  Time deadline = std::min( { reception_.deadline(),
-                              news_.deadline(),
-                              stop_by_,
-                              agenda_.deadline( loop_.now() ),
-                              made_.deadline(),
-                              resumed_.deadline(),
-                              lost_.deadline() } );
-  for ( const auto& [session, dial] : dials_ ) {
-    deadline = std::min( deadline, dial->deadline() );
-  }
-  return deadline;
+  return std::min( { reception_.deadline(), dials_.deadline(), news_.deadline(), stop_by_, clients_.deadline() } );
 }
 
 // -- the end ------------------------------------------------------------------------------------------------------
@@ -413,7 +292,7 @@ void Sproxy::stop()
   log_.info( "stopping; the longest turn of the loop took {:.1f} ms",
              std::chrono::duration<double, std::milli>( busy_turns_.longest() ).count() );
   reception_.close();
-  for ( auto& [id, client] : clients_ ) {
+  for ( const auto& [id, client] : clients_.all() ) {
     client->dismiss( ResetReason::stopped );
   }
   stop_by_ = loop_.now() + farewell_patience;
@@ -424,8 +303,8 @@ bool Sproxy::stopped() const
   if ( stop_by_ == never ) {
     return false;
   }
-  const bool heard
-    = std::ranges::all_of( clients_, []( const auto& entry ) { return entry.second->end().goodbye_heard(); } );
+  const bool heard = std::ranges::all_of( clients_.all(),
+                                          []( const auto& entry ) { return entry.second->end().goodbye_heard(); } );
   return heard or loop_.now() >= stop_by_;
 }
 
