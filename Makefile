@@ -13,7 +13,7 @@ PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test sim bench bench-handover bench-false-alarms bench-herd report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak
+.PHONY: help release demo test sim bench bench-peers bench-handover bench-false-alarms bench-herd report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -53,6 +53,10 @@ sim:            ## worlds in a simulation: make sim SEEDS=100000 [LEVEL=core|tun
 bench: release  ## throughput and latency of direct, --raw and the protocol, as a table
 	@scripts/deps.sh bench
 	@tests/bench/run
+
+bench-peers: release ## throughput, CPU and latency beside socat, HAProxy, nginx, stunnel, spiped, ssh: ten minutes (ROUNDS=5)
+	@scripts/deps.sh bench-peers
+	@tests/bench/peers --rounds $(or $(ROUNDS),5) --only "$(ONLY)"
 
 bench-handover: release ## how long a move is felt, beside ssh, autossh, mosh, MPTCP: half an hour (FULL=1, ONLY="peer=holdfast rtt=0,50")
 	@scripts/deps.sh bench-handover

@@ -1,12 +1,13 @@
 #!/bin/bash
-# scripts/deps.sh GROUP...    groups: build test fuzz demo model soak bench bench-handover report dev
+# scripts/deps.sh GROUP...    groups: build test fuzz demo model soak bench bench-handover bench-peers report dev
 #
 # Installs the Debian packages of these groups that are missing: says which, asks nothing, and is silent and instant
 # when nothing is missing. HOLDFAST_DEPS=no turns it off.
 #
 # It leaves no network service behind. The telnet server is only unpacked, under build/tools, never installed (its
-# package would bring an inetd). OpenSSH's and PostgreSQL's servers are installed with starting forbidden, without a
-# database cluster, and are switched off for the next boot as well, unless they were there before.
+# package would bring an inetd). OpenSSH's and PostgreSQL's servers, and the relays to measure against, are installed
+# with starting forbidden, without a database cluster, and are switched off for the next boot as well, unless they were
+# there before.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -26,10 +27,11 @@ packages_of() {
     soak) echo python3 iproute2 iputils-ping procps util-linux nftables ;;
     bench) echo python3 iproute2 util-linux libgtest-dev libgmock-dev ;;
     bench-handover) packages_of bench && echo iputils-ping procps nftables openssh-client openssh-server autossh mosh ;;
+    bench-peers) packages_of bench && echo openssl openssh-client openssh-server socat haproxy nginx-light libnginx-mod-stream stunnel4 spiped ;;
     report) echo pandoc weasyprint fonts-dejavu-core ;;
     dev) echo clang clang-format clang-tidy gcovr ;;
     *)
-      echo "deps: there is no group '$1' (groups: build test fuzz demo model soak bench bench-handover report dev)" >&2
+      echo "deps: there is no group '$1' (groups: build test fuzz demo model soak bench bench-handover bench-peers report dev)" >&2
       exit 2
       ;;
   esac
@@ -78,6 +80,8 @@ forbid_starting() { # "$@" are the packages about to be installed
   for package in "$@"; do
     case $package in
       openssh-server) services_to_switch_off+=(ssh) ;;
+      haproxy | stunnel4) services_to_switch_off+=("$package") ;;
+      nginx-light) services_to_switch_off+=(nginx) ;;
       postgresql-*)
         [[ -e /etc/init.d/postgresql ]] || services_to_switch_off+=(postgresql)
         if [[ ! -e $cluster_settings ]]; then

@@ -23,6 +23,20 @@ class Trouble(Exception):
 # ---------------------------------------------------------------- programs
 
 
+def cpu_of(pid):
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+        tick = os.sysconf("SC_CLK_TCK")
+        ended = (int(fields[13]) + int(fields[14])) / tick  # children that are no more
+        coarse = (int(fields[11]) + int(fields[12])) / tick  # with threads that are no more
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        own = max(coarse, sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9)
+        children = " ".join((task / "children").read_text() for task in tasks).split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it ended meanwhile; its parent has its time then
+    return ended + own + sum(cpu_of(child) for child in children)
+
+
 class Process:
     """A program that serves: its log in a file, its port found there, its costs read from /proc."""
 
@@ -51,12 +65,8 @@ class Process:
         raise Trouble(f"{self.name} does not listen:\n{self.path.read_text(errors='replace')}")
 
     def cpu_seconds(self):
-        """User and system time so far, in nanosecond grain where the kernel has it."""
-        try:
-            return int(Path(f"/proc/{self.worker}/schedstat").read_text().split()[0]) / 1e9  # one thread each
-        except FileNotFoundError:
-            fields = Path(f"/proc/{self.worker}/stat").read_text().rsplit(")", 1)[1].split()
-            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """User and system time so far of it and of all that it started, in nanosecond grain while they live."""
+        return cpu_of(self.process.pid)
 
     def resident(self):
         """Bytes of memory that are really there (VmRSS; the memory shared with a successor counts)."""
