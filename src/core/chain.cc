@@ -7,6 +7,14 @@
 
 namespace holdfast {
 
+namespace {
+
+// So few bytes are overwritten at once. In a chunk of more that is given back, the next bytes will lie soon, or the
+// pool sweeps it.
+constexpr std::size_t wiped_at_once = 4096;
+
+} // namespace
+
 void Chain::adopt( std::span<const Pool::Index> chunks )
 {
   assert( first_ == Pool::none and chunks.size() == record_.chunks_needed() );
@@ -148,9 +156,9 @@ Pool::Index Chain::take( std::uint64_t number )
   return chunk;
 }
 
-void Chain::give( Pool::Index chunk )
+void Chain::give( Pool::Index chunk, bool soiled )
 {
-  pool_.give( chunk );
+  pool_.give( chunk, soiled );
   --chunks_;
   if ( quota_ != nullptr ) {
     --quota_->held;
@@ -163,9 +171,13 @@ void Chain::wipe_from_first( Position from, Position to )
 {
   for ( ; to - ( from - offset( from ) ) >= Pool::chunk_size; from += Pool::chunk_size - offset( from ) ) {
     const Pool::Index gone = first_;
-    wipe( pool_.bytes( gone ).subspan( offset( from ) ) );
+    const auto forgotten = pool_.bytes( gone ).subspan( offset( from ) );
+    const bool soiled = forgotten.size() > wiped_at_once;
+    if ( not soiled ) {
+      wipe( forgotten );
+    }
     first_ = pool_.next( gone );
-    give( gone );
+    give( gone, soiled );
   }
   if ( from < to ) {
     wipe( pool_.bytes( first_ ).subspan( offset( from ), static_cast<std::size_t>( to - from ) ) );

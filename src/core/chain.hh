@@ -34,9 +34,9 @@ struct ChainRecord
 //       ^ begin                               ^ end
 //
 // Bytes are written straight into the space beyond `end` and become part of the chain with commit(). Those that
-// cease to be part of it are overwritten with zeros. Owns its chunks: the destructor gives them back. Uses the
-// record, the pool and the quota it is given, which must outlive it. Invariants: begin <= end; a chain without
-// bytes and without spare space holds no chunk.
+// cease to be part of it are overwritten: with zeros, at once, or as Pool says if they fill most of a chunk. Owns
+// its chunks: the destructor gives them back. Uses the record, the pool and the quota it is given, which must
+// outlive it. Invariants: begin <= end; a chain without bytes and without spare space holds no chunk.
 class Chain
 {
 public:
@@ -90,7 +90,7 @@ private:
   static std::size_t offset( Position at ) { return static_cast<std::size_t>( at % Pool::chunk_size ); }
   [[nodiscard]] Pool::Index chunk_with( Position at ) const; // by searching from the first
   [[nodiscard]] Pool::Index take( std::uint64_t number );
-  void give( Pool::Index chunk );
+  void give( Pool::Index chunk, bool soiled = false );
   void give_all_after( Pool::Index last );
   void wipe_from_first( Position from, Position to );
   void clear( Position begin, Position end );

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace holdfast {
 
@@ -19,6 +20,10 @@ namespace holdfast {
 // The chunk given back last is taken first: it is still in the processor's cache. Chunks never taken are not
 // touched, so sparse memory stays sparse; beyond `hot_max` free chunks the rest become cold, and whoever owns the
 // memory can return their pages to the system (cool()). Invariant: free() + used() == the number of chunks.
+//
+// What lies in a chunk that is given back must not be found there for long. Under load it is overwritten by those
+// who take it next, which costs nothing; what nobody takes is overwritten by sweep(), which has to be called every
+// so often while there is something to_sweep().
 class Pool
 {
 public:
@@ -36,10 +41,11 @@ public:
   // `memory` holds next.size() chunks, `labels` is as long, or empty: then nothing is found again. The content of
   // none of them need be initialised, but that labels must be all zero.
   Pool( std::span<std::byte> memory, std::span<Index> next, std::span<Label> labels, Index hot_max )
-    : memory_( memory ), next_( next ), labels_( labels ), hot_max_( hot_max )
+    : memory_( memory ), next_( next ), labels_( labels ), hot_max_( hot_max ), soils_( next.size() )
   {
     assert( memory.size() == next.size() * chunk_size );
     assert( labels.empty() or labels.size() == next.size() );
+    soiled_.reserve( hot_max );
   }
   // Instead of starting with all chunks free: those with an owner are taken; they are among the first `most`. Call
   // before anything else.
@@ -48,7 +54,8 @@ public:
   // A chunk whose `next` is none, or none when all are taken.
   [[nodiscard]] Index take( Label label );
   [[nodiscard]] Index take() { return take( Label {} ); } // nobody's: not found again
-  void give( Index chunk );
+  // `soiled`: somebody's bytes lie in it. Of a chunk that had such when it was taken, that is true anyway.
+  void give( Index chunk, bool soiled = false );
 
   [[nodiscard]] Index free() const { return static_cast<Index>( next_.size() ) - used_; }
   [[nodiscard]] Index used() const { return used_; }
@@ -78,7 +85,12 @@ public:
   [[nodiscard]] Index next( Index chunk ) const { return next_[chunk]; }
   void set_next( Index chunk, Index next ) { next_[chunk] = next; }
 
-  // Calls `discard( bytes )` for each free chunk that became cold since the last call.
+  // Overwrites with zeros the soiled chunks that nobody needed since the last call.
+  void sweep();
+  [[nodiscard]] bool to_sweep() const { return not soiled_.empty(); }
+
+  // Calls `discard( bytes )` for each free chunk that became cold since the last call: what lies in it goes with
+  // that.
   template<class Discard>
   void cool( Discard discard )
   {
@@ -86,6 +98,7 @@ public:
       const Index chunk = lukewarm_;
       lukewarm_ = next_[chunk];
       discard( bytes( chunk ) );
+      soils_[chunk] = 0;
       next_[chunk] = cold_;
       cold_ = chunk;
     }
@@ -107,9 +120,12 @@ private:
   Index used_ = 0;
   Index fresh_ = 0; // chunks from here on were never taken
   Index hot_count_ = 0;
-  Index hot_ = none;      // lists of free chunks: in use a moment ago,
-  Index lukewarm_ = none; // too many of those, pages still there,
-  Index cold_ = none;     // pages returned
+  std::vector<Index> soiled_ {}; // free chunks: in use a moment ago, the last one at the end,
+  std::size_t soiled_least_ = 0; // (so many of them since the last sweep, at any time)
+  Index hot_ = none;             // lists of free chunks: the same without anybody's bytes,
+  Index lukewarm_ = none;        // too many of both, pages still there,
+  Index cold_ = none;            // pages returned
+  std::vector<bool> soils_;      // taken chunks that were soiled then
 };
 
 // A part of a pool that several holders share: they hold `most` chunks together at most, and among themselves they
@@ -137,6 +153,7 @@ inline void Pool::recover( std::size_t most )
     } else {
       next_[chunk] = lukewarm_;
       lukewarm_ = chunk;
+      soils_[chunk] = 1; // for all we know
     }
   }
 }
@@ -144,7 +161,12 @@ inline void Pool::recover( std::size_t most )
 inline Pool::Index Pool::take( Label label )
 {
   Index chunk = none;
-  if ( hot_ != none ) {
+  if ( not soiled_.empty() ) {
+    chunk = soiled_.back();
+    soiled_.pop_back();
+    soiled_least_ = std::min( soiled_least_, soiled_.size() );
+    next_[chunk] = none;
+  } else if ( hot_ != none ) {
     chunk = pop( hot_, next_ );
     --hot_count_;
   } else if ( lukewarm_ != none ) {
@@ -166,21 +188,39 @@ inline Pool::Index Pool::take( Label label )
   return chunk;
 }
 
-inline void Pool::give( Index chunk )
+inline void Pool::give( Index chunk, bool soiled )
 {
   assert( chunk < fresh_ and used_ > 0 );
   --used_;
   if ( not labels_.empty() ) {
     labels_[chunk].owner = 0;
   }
-  if ( hot_count_ < hot_max_ ) {
+  soiled = soils_[chunk] != 0 or soiled;
+  soils_[chunk] = soiled ? 1 : 0;
+  if ( hot_count_ + soiled_.size() >= hot_max_ ) {
+    next_[chunk] = lukewarm_;
+    lukewarm_ = chunk;
+  } else if ( soiled ) {
+    soiled_.push_back( chunk );
+  } else {
     next_[chunk] = hot_;
     hot_ = chunk;
     ++hot_count_;
-  } else {
-    next_[chunk] = lukewarm_;
-    lukewarm_ = chunk;
   }
+}
+
+inline void Pool::sweep()
+{
+  const auto end = soiled_.begin() + static_cast<std::ptrdiff_t>( soiled_least_ );
+  std::for_each( soiled_.begin(), end, [this]( Index chunk ) {
+    wipe( bytes( chunk ) );
+    soils_[chunk] = 0;
+    next_[chunk] = hot_;
+    hot_ = chunk;
+    ++hot_count_;
+  } );
+  soiled_.erase( soiled_.begin(), end );
+  soiled_least_ = soiled_.size();
 }
 
 } // namespace holdfast

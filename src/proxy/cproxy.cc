@@ -246,7 +246,7 @@ void Cproxy::turn()
     end_.reset_all( ResetReason::expired );
     tunnel_lost( ResetReason::expired );
   }
-  arena_.cool();
+  arena_.cool( now );
 }
 
 Time Cproxy::expiry() const
@@ -258,7 +258,8 @@ Time Cproxy::expiry() const
 Time Cproxy::deadline() const
 {
   const Time news = stop_by_ == never ? paths_.deadline( end_.link() != nullptr ) : never;
-  return std::min( { listener_.deadline(), stop_by_, end_.deadline(), dialler_.deadline(), expiry(), news } );
+  return std::min(
+    { listener_.deadline(), arena_.deadline(), stop_by_, end_.deadline(), dialler_.deadline(), expiry(), news } );
 }
 
 // -- the end ------------------------------------------------------------------------------------------------------

@@ -277,12 +277,17 @@ void Sproxy::turn()
   reception_.turn( now );
   dials_.tick( now );
   clients_.turn( now );
-  arena_.cool();
+  arena_.cool( now );
 }
 
 Time Sproxy::deadline() const
 {
-  return std::min( { reception_.deadline(), dials_.deadline(), news_.deadline(), stop_by_, clients_.deadline() } );
+  return std::min( { reception_.deadline(),
+                     arena_.deadline(),
+                     dials_.deadline(),
+                     news_.deadline(),
+                     stop_by_,
+                     clients_.deadline() } );
 }
 
 // -- the end ------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ namespace holdfast {
 
 namespace {
 
+constexpr Duration sweep_every { std::chrono::milliseconds { 20 } };
 constexpr Pool::Index hot_max = 512; // 8 MiB of free chunks keep their pages: the working set of a busy link
 
 constexpr std::size_t chunk_aligned( std::size_t bytes )
@@ -236,8 +237,16 @@ void Arena::check( const Fd& left )
   static_cast<void>( layout_of( left ) );
 }
 
-void Arena::cool()
+void Arena::cool( Time now )
 {
+  if ( now >= sweep_at_ ) {
+    outflow_.sweep();
+    inflow_.sweep();
+    sweep_at_ = never;
+  }
+  if ( sweep_at_ == never and ( outflow_.to_sweep() or inflow_.to_sweep() ) ) {
+    sweep_at_ = now + sweep_every;
+  }
   // MADV_REMOVE punches a hole into shared memory; private memory forgets with MADV_DONTNEED (madvise(2)).
   outflow_.cool( []( std::span<std::byte> chunk ) { ::madvise( chunk.data(), chunk.size(), MADV_REMOVE ); } );
   inflow_.cool( []( std::span<std::byte> chunk ) { ::madvise( chunk.data(), chunk.size(), MADV_DONTNEED ); } );

@@ -3,6 +3,7 @@
 #include "core/memory.hh"
 #include "core/pool.hh"
 #include "core/recovery.hh"
+#include "core/time.hh"
 #include "net/fd.hh"
 
 #include <cstddef>
@@ -79,8 +80,10 @@ public:
   [[nodiscard]] const Survey& found() const { return found_; }
   [[nodiscard]] Survey take_found() { return std::exchange( found_, {} ); }
   [[nodiscard]] const Fd& memfd() const { return fd_; }
-  // Returns pages of chunks that have long been free. Cheap when there are none; call once a turn.
-  void cool();
+  // Overwrites what lies in free chunks, and returns pages of those that have long been free. Cheap when there are
+  // none; call once a turn, and at the deadline: what was forgotten is overwritten 40 ms later at the latest.
+  void cool( Time now );
+  [[nodiscard]] Time deadline() const { return sweep_at_; }
 
 private:
   struct Layout;
@@ -96,6 +99,7 @@ private:
   Slots<TunnelRecord> tunnels_;
   Slots<SessionRecord> slots_;
   Survey found_ {};
+  Time sweep_at_ = never;
 };
 
 } // namespace holdfast

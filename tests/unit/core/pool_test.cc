@@ -111,6 +111,47 @@ TEST( Pool, ANewcomerGetsTheLastChunk )
   EXPECT_EQ( pool->share( 0 ), 0U );
 }
 
+// What is taken again at once need not be overwritten: the next bytes do that.
+TEST( Pool, WhatLiesInAFreeChunkIsOverwrittenIfNobodyTakesIt )
+{
+  TestPool pool { 4, 4 };
+  std::ranges::fill( pool.bytes(), std::byte { 0xaa } );
+  const auto is_soiled = [&]( Pool::Index chunk ) { return pool->bytes( chunk ).back() != std::byte { 0 }; };
+  const Pool::Index deep = pool->take();
+  const Pool::Index high = pool->take();
+  const Pool::Index clean = pool->take();
+  pool->give( clean );
+  EXPECT_FALSE( pool->to_sweep() );
+  pool->give( deep, true );
+  pool->give( high, true );
+  EXPECT_TRUE( pool->to_sweep() );
+  pool->sweep(); // the first one after they were given back
+  EXPECT_TRUE( is_soiled( deep ) and is_soiled( high ) );
+
+  EXPECT_EQ( pool->take(), high ) << "the last one, which is still in the cache";
+  pool->give( high ); // unused
+  pool->sweep();
+  EXPECT_FALSE( is_soiled( deep ) ) << "nobody took it";
+  EXPECT_TRUE( is_soiled( high ) );
+  pool->sweep();
+  EXPECT_FALSE( is_soiled( high ) ) << "it was soiled when it was taken";
+  EXPECT_TRUE( is_soiled( clean ) );
+  EXPECT_FALSE( pool->to_sweep() );
+  EXPECT_EQ( pool->free(), 4U );
+}
+
+// Too many: their pages are returned, and with them what lies there.
+TEST( Pool, ASoiledChunkBeyondTheHotOnesIsDiscarded )
+{
+  TestPool pool { 3, 1 };
+  const std::array chunks { pool->take(), pool->take() };
+  pool->give( chunks[0], true );
+  pool->give( chunks[1], true );
+  std::set<const std::byte*> discarded;
+  pool->cool( [&]( std::span<std::byte> bytes ) { discarded.insert( bytes.data() ); } );
+  EXPECT_EQ( discarded, std::set<const std::byte*> { pool->bytes( chunks[1] ).data() } );
+}
+
 TEST( Pool, EachColdChunkIsDiscardedOnce )
 {
   TestPool pool { 6, 2 };
