@@ -49,7 +49,7 @@ Sproxy::Sproxy( Loop& loop,
   , config_( config )
   , crypto_( crypto )
   , log_( log )
-  , inheritance_( predecessor, manager, log )
+  , inheritance_( std::move( predecessor ), manager, log )
   , arena_( inheritance_.arena( Side::acceptor, config.memory ) )
   , scratch_( private_memory( scratch_size ) )
   , admission_( crypto,
