@@ -122,6 +122,10 @@ int run( int argc, char** argv, Register& shared )
   program::give_up_rights( config.security, { .program = "sproxy", .readable = folders_of( clients ) }, *log );
   sproxy.emplace(
     loop, config, crypto, program::make_wires( tls.get() ), *log, std::move( predecessor ), manager.get() );
+  if ( clients ) {
+    read_again( *clients, *sproxy, *log ); // it may have changed before it was watched
+    sproxy->keep_only( [&]( const Digest& client ) { return clients->admits( client ); } );
+  }
   program::say_ready( shared, manager.get() );
   say_who_may_come( config, key, clients, *log );
   program::run( loop, signals, *sproxy, manager.get() );
