@@ -223,12 +223,13 @@ Arena::Arena( Remains remains ) : Arena( layout_of( remains.memfd ), std::move( 
   tunnels_.recover( tunnels );
   slots_.recover( slots );
   outflow_.recover( static_cast<Pool::Index>( labels ) );
-  // What the earlier process had touched beyond them goes back to the system; free ones before them with cool().
+  // What the earlier process had touched goes back to the system.
   const auto fresh
     = shared_.memory().subspan( layout.chunks_at + std::size_t { outflow_.fresh() } * Pool::chunk_size );
   if ( not fresh.empty() ) {
     ::madvise( fresh.data(), fresh.size(), MADV_REMOVE );
   }
+  cool(); // nobody's bytes: before a chunk with some is taken
 }
 
 void Arena::check( const Fd& left )
