@@ -10,6 +10,8 @@
 #include "upgrade.hh"
 #include "worker.hh"
 
+#include <utility>
+
 namespace holdfast {
 namespace {
 
@@ -67,13 +69,12 @@ int run( int argc, char** argv, Register& shared )
   if ( tls ) {
     tls->ask_for( config.sproxy.host );
   }
-  const Predecessor predecessor { .left = left ? &*left : nullptr,
-                                  .crashed = program::predecessor_crashed( shared ) };
+  Predecessor predecessor = program::predecessor( left, shared, config.bind, config.port );
+  program::give_up_rights( config.security, { .program = "cproxy", .writable = { state.path() } }, *log );
   Cproxy cproxy {
-    loop, config, crypto, program::make_wires( tls.get() ), trusted, *log, predecessor, manager.get()
+    loop, config, crypto, program::make_wires( tls.get() ), trusted, *log, std::move( predecessor ), manager.get()
   };
   program::say_ready( shared, manager.get() );
-  program::give_up_rights( config.security, { .program = "cproxy", .writable = { state.path() } }, *log );
   program::run( loop, signals, cproxy, manager.get() );
   return 0;
 }

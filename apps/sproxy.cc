@@ -13,6 +13,7 @@
 
 #include <filesystem>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 namespace holdfast {
@@ -112,17 +113,22 @@ int run( int argc, char** argv, Register& shared )
       }
       return fmt::format( "its key {} is not in {}", fingerprint( client ), clients->path() );
     } );
-  const Predecessor predecessor { .left = left ? &*left : nullptr,
-                                  .crashed = program::predecessor_crashed( shared ) };
-  Sproxy sproxy { loop, config, crypto, program::make_wires( tls.get() ), *log, predecessor, manager.get() };
-  program::say_ready( shared, manager.get() );
-  std::optional<FileWatch> watch;
+  Predecessor predecessor = program::predecessor( left, shared, config.bind, config.port );
+  std::optional<Sproxy> sproxy;
+  std::optional<FileWatch> watch; // tells nothing before the loop waits
   if ( clients ) {
-    watch.emplace( loop, clients->path(), [&] { read_again( *clients, sproxy, *log ); } );
+    watch.emplace( loop, clients->path(), [&] { read_again( *clients, *sproxy, *log ); } );
   }
   program::give_up_rights( config.security, { .program = "sproxy", .readable = folders_of( clients ) }, *log );
+  sproxy.emplace(
+    loop, config, crypto, program::make_wires( tls.get() ), *log, std::move( predecessor ), manager.get() );
+  if ( clients ) {
+    read_again( *clients, *sproxy, *log ); // it may have changed before it was watched
+    sproxy->keep_only( [&]( const Digest& client ) { return clients->admits( client ); } );
+  }
+  program::say_ready( shared, manager.get() );
   say_who_may_come( config, key, clients, *log );
-  program::run( loop, signals, sproxy, manager.get() );
+  program::run( loop, signals, *sproxy, manager.get() );
   return 0;
 }
 

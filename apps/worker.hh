@@ -7,6 +7,7 @@
 #include "net/service_manager.hh"
 #include "net/signals.hh"
 #include "program.hh"
+#include "proxy/inheritance.hh"
 #include "proxy/log.hh"
 #include "state/arena.hh"
 
@@ -93,6 +94,19 @@ inline bool predecessor_crashed( const Register& shared )
   constexpr std::array mistakes { SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS };
   return WIFSIGNALED( shared.last_status )
          and std::ranges::find( mistakes, WTERMSIG( shared.last_status ) ) != mistakes.end();
+}
+
+// What it left to us, who listen at that address from now on, as long as we may do so everywhere: what else it left
+// is read without any rights. `left` must outlive it. Throws StartupError.
+inline Predecessor predecessor( std::optional<Left>& left,
+                                const Register& shared,
+                                std::string_view host,
+                                std::uint16_t port )
+{
+  Left nothing;
+  return { .left = left ? &*left : nullptr,
+           .crashed = predecessor_crashed( shared ),
+           .listeners = take_or_make_listeners( left ? *left : nothing, host, port ) };
 }
 
 // Whether a worker of ours could go on with the memory that is open here, of workers of another version. A status

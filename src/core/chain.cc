@@ -30,6 +30,10 @@ void Chain::adopt( std::span<const Pool::Index> chunks )
   if ( quota_ != nullptr ) {
     quota_->held += chunks_;
   }
+  if ( not chunks.empty() ) {
+    wipe( pool_.bytes( first_ ).first( offset( record_.begin ) ) );
+    wipe( pool_.bytes( tail_ ).subspan( offset( record_.end - 1 ) + 1 ) );
+  }
 }
 
 std::size_t Chain::space( std::size_t most, std::span<std::span<std::byte>> slices )

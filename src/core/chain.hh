@@ -57,7 +57,8 @@ public:
   ~Chain() { clear( record_.begin, record_.end ); }
   Chain( const Chain& ) = delete;
   Chain& operator=( const Chain& ) = delete;
-  // The chunks that hold [begin, end), in this order, found again by their labels: exactly chunks_needed().
+  // The chunks that hold [begin, end), in this order, found again by their labels: exactly chunks_needed(). What
+  // else is in them is overwritten: who kept them before may have died before doing so.
   void adopt( std::span<const Pool::Index> chunks );
 
   [[nodiscard]] Position begin() const { return record_.begin; }

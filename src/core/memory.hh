@@ -82,9 +82,15 @@ class Slots
 public:
   // Starts with all of them free, whatever lies there.
   explicit Slots( std::span<Record> records ) : records_( records ) {}
-  // Instead: those that are not free are taken; they are among the first `most`. Call before anything else.
+  // Instead: those that are not free are taken; they are among the first `most`. The others are made free once
+  // more: a process may have died in the middle of that. Call before anything else.
   void recover( std::size_t most )
   {
+    for ( Record& record : records_.first( std::min( most, records_.size() ) ) ) {
+      if ( is_free( record ) ) {
+        make_free( record );
+      }
+    }
     for ( fresh_ = std::min( most, records_.size() ); fresh_ > 0 and is_free( records_[fresh_ - 1] ); ) {
       --fresh_;
     }

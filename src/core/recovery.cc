@@ -61,6 +61,9 @@ std::vector<TunnelRecord*> tunnels_left( std::span<TunnelRecord> tunnels, Survey
         and not( ids.insert( record.id ).second and clients.emplace( record.identity, record.instance ).second );
     if ( makes_sense( record, slot ) and not twice ) {
       left[slot] = &record;
+      if ( record.secrets.has_before == 0 ) {
+        settle( record.secrets ); // it may have died in the middle of that
+      }
     } else {
       make_free( record );
       ++found.broken;

@@ -205,7 +205,10 @@ bool TlsContext::welcomes( const SSL_SESSION& session ) const
 {
   X509* const certificate = ::SSL_SESSION_get0_peer( const_cast<SSL_SESSION*>( &session ) );
   EVP_PKEY* const key = certificate == nullptr ? nullptr : ::X509_get0_pubkey( certificate );
-  return key != nullptr and not judge_( key_digest( *key ) );
+  if ( key == nullptr or ( has_ca_ and ::X509_cmp_current_time( ::X509_get0_notAfter( certificate ) ) <= 0 ) ) {
+    return false; // it was good when it was verified, and may be out of date by now
+  }
+  return not judge_( key_digest( *key ) );
 }
 
 // The latest one; nothing if there is none that is good for a server whom we welcome.

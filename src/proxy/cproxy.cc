@@ -46,7 +46,7 @@ Cproxy::Cproxy( Loop& loop,
   : loop_( loop )
   , config_( config )
   , log_( log )
-  , inheritance_( predecessor, manager, log )
+  , inheritance_( std::move( predecessor ), manager, log )
   , arena_( inheritance_.arena( Side::opener, config.memory ) )
   , scratch_( private_memory( scratch_size ) )
   , record_( arena_.found().tunnels.empty() ? *arena_.tunnels().take() : *arena_.found().tunnels.front() )

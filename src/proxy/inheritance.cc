@@ -22,9 +22,16 @@ std::string how_many( std::size_t count, std::string_view what )
 
 } // namespace
 
+std::vector<Fd> take_or_make_listeners( Left& left, std::string_view host, std::uint16_t port )
+{
+  std::vector<Fd> listeners = left.take_listeners( host, port );
+  return listeners.empty() ? listen_for( host, port ) : std::move( listeners );
+}
+
 Inheritance::Inheritance( Predecessor predecessor, ServiceManager* manager, Log& log )
   : left_( predecessor.left == nullptr ? nothing_ : *predecessor.left )
   , crashed_( predecessor.crashed )
+  , listeners_( std::move( predecessor.listeners ) )
   , manager_( manager )
   , log_( log )
   , since_( read_clock() )
@@ -61,8 +68,8 @@ Arena Inheritance::found_or_new( Side side, Arena::Config config )
 
 std::vector<Fd> Inheritance::listeners( std::string_view host, std::uint16_t port )
 {
-  std::vector<Fd> left = left_.take_listeners( host, port );
-  std::vector<Fd> listeners = left.empty() ? listen_for( host, port ) : std::move( left );
+  std::vector<Fd> listeners
+    = listeners_.empty() ? take_or_make_listeners( left_, host, port ) : std::move( listeners_ );
   if ( manager_ != nullptr ) {
     std::ranges::for_each( listeners, [this]( const Fd& socket ) { manager_->keep( socket.get() ); } );
   }

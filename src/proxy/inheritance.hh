@@ -17,7 +17,13 @@ struct Predecessor
 {
   Left* left = nullptr; // what it left open
   bool crashed = false; // it ended by a mistake of its own (SIGSEGV, SIGABRT and their like), and was not killed
+  // Sockets that listen already: taken from `left` or new, by whoever had the right to. Empty: we take or make
+  // them.
+  std::vector<Fd> listeners {};
 };
+
+// The listening sockets that were left, or new ones. Throws StartupError when it cannot listen.
+[[nodiscard]] std::vector<Fd> take_or_make_listeners( Left& left, std::string_view host, std::uint16_t port );
 
 // What a proxy has from its predecessor: the memory of the sessions, their sockets, and the listening ones. Where
 // there was nobody, or where it makes no sense, all is new. The service manager, if there is one, gets copies of
@@ -43,6 +49,7 @@ private:
   Left nothing_ {};
   Left& left_;
   bool crashed_;
+  std::vector<Fd> listeners_;
   ServiceManager* manager_; // null: there is none
   Log& log_;
   Time since_;

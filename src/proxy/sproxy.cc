@@ -49,7 +49,7 @@ Sproxy::Sproxy( Loop& loop,
   , config_( config )
   , crypto_( crypto )
   , log_( log )
-  , inheritance_( predecessor, manager, log )
+  , inheritance_( std::move( predecessor ), manager, log )
   , arena_( inheritance_.arena( Side::acceptor, config.memory ) )
   , scratch_( private_memory( scratch_size ) )
   , admission_( crypto,
@@ -187,20 +187,29 @@ void Sproxy::revoke( std::span<const Digest> identities )
   reception_.turn_out( identities );
   for ( const Digest& identity : identities ) {
     if ( Account* const account = clients_.account_of( identity ) ) {
-      dismiss( *account );
+      for ( Client* client : account->tunnels() ) {
+        dismiss( *client );
+      }
     }
   }
 }
 
-void Sproxy::dismiss( const Account& account )
+void Sproxy::keep_only( const std::function<bool( const Digest& identity )>& admitted )
 {
-  for ( Client* client : account.tunnels() ) {
-    if ( not client->leaves() ) {
-      log_.info(
-        "{}: its client is not admitted any more: ending {}", client->name(), client->end().how_many_sessions() );
-      client->dismiss( ResetReason::not_admitted );
-      admission_.forget( client->record().id );
+  for ( const auto& [id, client] : clients_.all() ) {
+    if ( not admitted( client->record().identity ) ) {
+      dismiss( *client );
     }
+  }
+}
+
+void Sproxy::dismiss( Client& client )
+{
+  if ( not client.leaves() ) {
+    log_.info(
+      "{}: its client is not admitted any more: ending {}", client.name(), client.end().how_many_sessions() );
+    client.dismiss( ResetReason::not_admitted );
+    admission_.forget( client.record().id );
   }
 }
 

@@ -12,6 +12,7 @@
 #include "proxy/target_dials.hh"
 #include "proxy/tunnel_end.hh"
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -47,6 +48,8 @@ public:
   [[nodiscard]] bool stopped() const;
   // These clients are not admitted any more: ends what they have.
   void revoke( std::span<const Digest> identities );
+  // Ends what others have: the process before us may have admitted more than we do.
+  void keep_only( const std::function<bool( const Digest& identity )>& admitted );
 
 private:
   void take_over();
@@ -56,7 +59,7 @@ private:
   void welcome_client( LinkLeg& link, const Hello& hello, const Admission::Decision& decision );
   // Something about the network of this machine changed: a link whose address here is gone is worth nothing.
   void look_at_network( Time now );
-  void dismiss( const Account& account );
+  void dismiss( Client& client );
   void session_arrived( Client& client, Session& session );
   void target_answered( TunnelEnd& end, Session& session, TargetDial::Outcome outcome );
 

@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <seccomp.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <ucontext.h>
@@ -322,6 +324,9 @@ void add_rules( Filter& filter )
   filter.allow( SCMP_SYS( socket ), { argument_is( 0, AF_INET ) } );
   filter.allow( SCMP_SYS( socket ), { argument_is( 0, AF_INET6 ) } );
   filter.allow( SCMP_SYS( socket ), { argument_is( 0, AF_NETLINK ), argument_is( 2, NETLINK_ROUTE ) } );
+  // How many bytes a socket has that nobody has read, or acknowledged: for who takes over from a dead process.
+  filter.allow( SCMP_SYS( ioctl ), { argument_is( 1, SIOCINQ ) } );
+  filter.allow( SCMP_SYS( ioctl ), { argument_is( 1, SIOCOUTQ ) } );
   // New code cannot be brought in: nothing is mapped to be run, nor made so later.
   for ( const int call : { SCMP_SYS( mmap ), SCMP_SYS( mprotect ) } ) {
     filter.allow( call, { argument_lacks( 2, PROT_EXEC ) } );

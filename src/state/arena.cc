@@ -224,12 +224,13 @@ Arena::Arena( Remains remains ) : Arena( layout_of( remains.memfd ), std::move( 
   tunnels_.recover( tunnels );
   slots_.recover( slots );
   outflow_.recover( static_cast<Pool::Index>( labels ) );
-  // What the earlier process had touched beyond them goes back to the system; free ones before them with cool().
+  // What the earlier process had touched goes back to the system.
   const auto fresh
     = shared_.memory().subspan( layout.chunks_at + std::size_t { outflow_.fresh() } * Pool::chunk_size );
   if ( not fresh.empty() ) {
     ::madvise( fresh.data(), fresh.size(), MADV_REMOVE );
   }
+  return_pages(); // nobody's bytes: before a chunk with some is taken
 }
 
 void Arena::check( const Fd& left )
@@ -247,6 +248,11 @@ void Arena::cool( Time now )
   if ( sweep_at_ == never and ( outflow_.to_sweep() or inflow_.to_sweep() ) ) {
     sweep_at_ = now + sweep_every;
   }
+  return_pages();
+}
+
+void Arena::return_pages()
+{
   // MADV_REMOVE punches a hole into shared memory; private memory forgets with MADV_DONTNEED (madvise(2)).
   outflow_.cool( []( std::span<std::byte> chunk ) { ::madvise( chunk.data(), chunk.size(), MADV_REMOVE ); } );
   inflow_.cool( []( std::span<std::byte> chunk ) { ::madvise( chunk.data(), chunk.size(), MADV_DONTNEED ); } );

@@ -89,6 +89,7 @@ private:
   struct Layout;
   Arena( const Layout& layout, Fd&& fd );
   static Layout layout_of( const Fd& left );
+  void return_pages();
 
   Fd fd_;
   Mapping shared_;

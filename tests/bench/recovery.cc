@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <deque>
 #include <optional>
+#include <utility>
 
 // bench_recovery SESSIONS [ROUNDS]
 //
@@ -127,7 +128,7 @@ int measure( std::size_t sessions, int rounds )
     const auto log = make_log( "sproxy", log_level );
     const OpensslCrypto crypto;
     Loop loop;
-    Sproxy sproxy { loop, config, crypto, clear_wire, *log, predecessor };
+    Sproxy sproxy { loop, config, crypto, clear_wire, *log, std::move( predecessor ) };
     run( loop, sproxy, board );
   } };
   Keeper near { [&]( Keeper::Board& board, Predecessor predecessor ) {
@@ -137,7 +138,7 @@ int measure( std::size_t sessions, int rounds )
     const auto log = make_log( "cproxy", log_level );
     const OpensslCrypto crypto;
     Loop loop;
-    Cproxy cproxy { loop, config, crypto, clear_wire, []( const Digest& ) {}, *log, predecessor };
+    Cproxy cproxy { loop, config, crypto, clear_wire, []( const Digest& ) {}, *log, std::move( predecessor ) };
     run( loop, cproxy, board );
   } };
   if ( not far.wait_for( 1 ) or not near.wait_for( 1 ) ) {

@@ -143,6 +143,41 @@ def a_worker_after_an_exchange_of_the_package_is_the_one_of_before():
         program.ends(0)
 
 
+# A worker that was taken over by somebody. It may do what it likes with the descriptors that it shares with its keeper: here it
+# puts a library of its own under the number of the one that the next worker loads, with the keeper's rights.
+HIJACKED = """
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
+#include <unistd.h>
+int holdfast_worker( int count, char** words, char* shared )
+{
+  const int32_t* own_descriptors = (int32_t*)( shared + 48 ); // src/keeper/register.hh; the second is the library
+  dup2( open( words[1], O_RDONLY ), own_descriptors[1] );
+  unlink( words[2] );
+  *(uint32_t*)( shared + 124 ) = *(uint32_t*)( shared + 16 ); // it came up,
+  *(uint32_t*)( shared + 120 ) = 1;                           // and its death is survived
+  return raise( SIGKILL );
+}
+"""
+PRIZE = """
+#include <unistd.h>
+__attribute__(( constructor )) static void enter() { write( 2, "I have its rights\\n", 18 ); }
+"""
+
+
+def a_library_that_a_worker_has_put_there_is_not_loaded():
+    with installed() as (folder, _):
+        for name, source in (("libholdfast-sproxy", HIJACKED), ("prize", PRIZE)):
+            (folder / f"{name}.c").write_text(source)
+            subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / f"{name}.so", folder / f"{name}.c"], check=True)
+        with Program(folder / "sproxy", folder / "prize.so", folder / "libholdfast-sproxy.so") as program:
+            program.says("was killed by signal 9")
+            program.says("cannot load libholdfast-sproxy.so: it was removed")
+            assert "I have its rights" not in program.errors(), program.errors()
+
+
 def an_upgrade_is_another_program_under_the_same_number():
     with installed() as (folder, port), Program(folder / "sproxy", "--insecure", "--bind", "127.0.0.1", port) as program:
         program.says("listening on")
@@ -256,6 +291,7 @@ tell(
     a_killed_worker_is_replaced,
     a_killed_keeper_takes_the_worker_along,
     a_worker_after_an_exchange_of_the_package_is_the_one_of_before,
+    a_library_that_a_worker_has_put_there_is_not_loaded,
     an_upgrade_is_another_program_under_the_same_number,
     an_upgrade_that_cannot_work_changes_nothing,
     keys_of_the_terminal_do_what_they_always_do,

@@ -84,6 +84,14 @@ def shows(text, secret):
     return any(secret[at:at + 8] in text or secret[at:at + 8].hex().encode() in digits for at in range(len(secret) - 7))
 
 
+def expect_no_bytes_in_cores(world, proxy):
+    """The retained bytes lie in memory files; Documentation/filesystems/proc: "dd" is "do not include area into core dump"."""
+    text = Path(f"/proc/{proxy.worker}/smaps").read_text()
+    areas = re.findall(r"^\S+ \S+ \S+ \S+ \d+ +/memfd:(?!holdfast-register)\S*.*?^VmFlags: ([^\n]*)", text, re.S | re.M)
+    world.check(areas and all("dd" in flags.split() for flags in areas), f"{proxy.name}: {len(areas)} areas with sessions' bytes, none in core dumps")
+    world.check_quietly("/memfd:holdfast " not in Path(f"/proc/{proxy.pid}/maps").read_text(), f"{proxy.name}: the keeper has none")
+
+
 def scenario(world):
     net = harness.Routed(world)
     target = Listener(world, net.server, 7000)
@@ -107,6 +115,13 @@ def scenario(world):
     net.move(net.next_address())
     app.write(SECRET_WORDS)
     world.until(lambda: bytes(far.text) == 2 * SECRET_WORDS, 10, "words after a move")
+    # All that follows is true of the next workers, too: they have the memory of the first ones.
+    for proxy in (cproxy, sproxy):
+        expect_no_bytes_in_cores(world, proxy)
+        proxy.kill_worker()
+        world.until(lambda: proxy.lines("recovered: "), 20, f"{proxy.name} to recover")  # noqa: B023
+    app.write(SECRET_WORDS)
+    world.until(lambda: bytes(far.text) == 3 * SECRET_WORDS, 20, "words after both were killed")
     tap.close()
     world.same(SECRET_WORDS in tap.seen, world.insecure, "whether the words can be read on the wire")
     world.same(sorted(tap.greetings), [wire.HELLO, wire.WELCOME] * world.insecure, "and the greetings")
@@ -148,9 +163,7 @@ def scenario(world):
         written = [name for name in files if name.startswith("/") and not name.startswith(("/dev/null", "/memfd:")) and name != str(proxy.path)
                    and name != str(world.folder / library(proxy.name))]
         world.same(written, [], f"{proxy.name} has no file open but its log and its own program")
-        # The retained bytes lie in memory files; Documentation/filesystems/proc: "dd" is "do not include area into core dump".
-        areas = re.findall(r"^\S+ \S+ \S+ \S+ \d+ +/memfd:(?!holdfast-register)\S*.*?^VmFlags: ([^\n]*)", Path(f"/proc/{proxy.worker}/smaps").read_text(), re.S | re.M)
-        world.check(areas and all("dd" in flags.split() for flags in areas), f"{proxy.name}: {len(areas)} areas with sessions' bytes, none in core dumps")
+        expect_no_bytes_in_cores(world, proxy)
 
     # Somebody else was here first: a link to another file where a key should be.
     precious = home / "precious"

@@ -13,6 +13,7 @@ has a line about each, but not a flood of them. docs/security.md says which prom
     claims      somebody else's tunnel without its secret: always the same answer, nothing happens
     replay      what was recorded of a client or of sproxy, said again
     stolen      a secret without its key, a key without its secret, a secret of yesterday; both together do resume
+    crashed     the same, beginning in the moment after sproxy's worker died, when no owner has come back yet
     downgrade   something older, something else, or somebody else in the middle
     half-open   10,000 handshakes that are begun and not ended, from the victim's address, from another, and from ever new ones
     trickle     a byte every 200 ms
@@ -243,26 +244,44 @@ def replay(world, net):
     victim.unharmed(margin=4096)
 
 
-def stolen(world, net):
+def crashed(world, net):
+    def crash(victim):
+        victim.sproxy.mark()
+        victim.sproxy.kill_worker()
+        world.until(lambda: any("recovered: " in line for line in victim.sproxy.since()), 20, "sproxy to recover")
+
+    stolen(world, net, crash)
+
+
+def stolen(world, net, before=None):
     victim = Victim(world, net)
     owned = Owned(world, victim)
     own, thief = owned.peer, tls.Identity()
     first = own.secret
     owned.go_on(own.resume())
-    victim.baseline()
     kinds = {"the latest secret, under another key": (thief, lambda link: own.claim(link, 1 << 40)),
              "the latest secret, under a key that has a tunnel": (tls.somebody(), lambda link: own.claim(link, 1 << 40)),
              "its key, and no secret": (own.identity, lambda link: own.claim(link, 1 << 40, os.urandom(32))),
              "its key, and no proof": (own.identity, lambda link: wire.hello(purpose=2, tunnel=own.tunnel, attempt=1 << 40)),
              "its key, and the secret before the last move": (own.identity, lambda link: own.claim(link, 1 << 40, first)),
              "the same as the one before": (own.identity, lambda link: both_ways(own, link, first))}
+
+    def attack(space):
+        for kind, (identity, hello) in kinds.items():
+            told(world, ask(world, space, identity, hello), [wire.GONE], kind)
+
+    if before:
+        before(victim)
+        attack(net.router)
+        owned.go_on(own.resume())
+        victim.goes_on(30)
+    victim.baseline()
     honest = Peer(world, net.router, FAR, 6000, tls.somebody())
     beside = honest.new_tunnel()
     tunnel = own.tunnel
     for number in range(10):
         for space in (net.client, net.router):
-            for kind, (identity, hello) in kinds.items():
-                told(world, ask(world, space, identity, hello), [wire.GONE], kind)
+            attack(space)
         owned.check()
         if number == 4:
             victim.move()
@@ -864,7 +883,7 @@ def flood(world, net):
 
 
 def scenario(world):
-    parts = {"claims": claims, "replay": replay, "stolen": stolen, "downgrade": downgrade, "half-open": half_open, "trickle": trickle,
+    parts = {"claims": claims, "replay": replay, "stolen": stolen, "crashed": crashed, "downgrade": downgrade, "half-open": half_open, "trickle": trickle,
              "oversized": oversized, "flood": flood}
     parts[part](world, harness.Routed(world))
 

@@ -12,6 +12,7 @@ the list is out at once. With a private CA its certificates count, and names, an
 """
 
 import os
+import signal
 import sys
 
 import harness
@@ -159,6 +160,12 @@ def authorized(world, net, target):
     world.check(app.was_reset, "taken off the list, the client is out at once, and its app sees a reset")
     greet(world, waiting, far_other, b"not concerned")
     world.until(lambda: cproxy.lines("does not admit our key"), 20, "its cproxy to be told")
+
+    os.kill(sproxy.worker, signal.SIGSTOP)
+    replace("# nobody any more\n")
+    sproxy.kill_worker()
+    world.until(lambda: far_other.over, 20, "the session of a client that was taken off while no worker looked to end")
+    world.say("true: nor does the next worker keep what is not admitted any more")
 
 
 def ca(world, net, target):

@@ -36,6 +36,9 @@ def roam(world, net, target):
         world.until(lambda: sproxy.lines(r"may not be used from there \(--roam\)") and cproxy.lines("its --roam"), 30,
                     "both to say that this is not allowed")
         world.during(2, "the session waits")
+        sproxy.kill_worker()
+        world.until(lambda: sproxy.lines("recovered: "), 20, "sproxy to recover")  # noqa: B023
+        world.during(1, "nor with another worker")
         world.check(not far.text.endswith(b"afar") and not app.over and not far.over, f"--roam {policy}: nothing goes on from {bad}")
         net.move(home)
         world.until(lambda: far.text.endswith(b"from afar"), 40, "the session to go on at home")
@@ -43,14 +46,17 @@ def roam(world, net, target):
 
 
 def age(world, net, target):
-    sproxy = world.sproxy(net.server, "--max-age", "4s", "--target", "127.0.0.1:7000", 6000)
+    sproxy = world.sproxy(net.server, "--max-age", "8s", "--target", "127.0.0.1:7000", 6000)
     world.cproxy(net.client, 5000, net.server_address, 6000)
     began = time.monotonic()
     app, far = pair(world, net, target)
     net.move(net.next_address())
     greet(world, app, far, b"moved: not younger by that")
+    world.during(3, "it grows older")
+    sproxy.kill_worker()
+    greet(world, app, far, b"nor by a crash")
     world.until(lambda: app.over and far.over, 20, "the tunnel to be ended")
-    world.check(time.monotonic() - began >= 3, "not before its time")
+    world.check(7 <= time.monotonic() - began < 11, "not before its time, and not after it")
     world.check(app.was_reset and far.was_reset, "both programs see a reset")
     world.check(len(sproxy.lines("--max-age")) >= 1, "the log says why")
     pair(world, net, target)

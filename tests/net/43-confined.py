@@ -8,7 +8,8 @@ Goal of this test: somebody who gets into a running proxy finds next to nothing.
 that user for good, with its groups, without capabilities, without a way to new ones, and with a filter for system calls
 in force. All the same they do what they are for: names are looked up, links are made again after moves, a new host is
 recorded, a list of clients that was replaced is read again, and nothing that they need was refused. Without --user they
-keep root's name and nothing else of it.
+keep root's name and nothing else of it. The next worker, after a crash and after an upgrade, has no more than the first one,
+and has given up the rest before it looks at what the dead one left. And nobody else of that user can look into them.
 """
 
 import os
@@ -28,7 +29,7 @@ def status(proxy):
 
 def sandboxed(proxy):
     """Sanitizers and gcov leave files and system calls alone; the log says what is in force."""
-    (line,) = proxy.lines("sandbox: ")
+    line = proxy.lines("sandbox: ")[-1]
     return "not in this" not in line
 
 
@@ -44,6 +45,28 @@ def expect_least(world, proxy, user):
         world.same(shown["Seccomp"], "2", f"{proxy.name}: a filter for system calls")
     else:
         world.say(f"{proxy.name}: {proxy.lines('sandbox: ')[0]}")
+
+
+def expect_least_of_the_next(world, proxy, user, story, end):
+    """Another worker takes over after `end`, and it is not one of root's that reads what a hijacked one may have written."""
+    proxy.mark()
+    before = proxy.worker
+    end()
+    world.until(lambda: any("recovered: " in line for line in proxy.since()), 30, f"{proxy.name} to recover")
+    world.check_quietly(proxy.worker != before, f"{proxy.name} has another worker")
+    expect_least(world, proxy, user)
+    steps = [line for line in proxy.since() if "sandbox: " in line or "recovered: " in line]
+    world.check(["sandbox: " in line for line in steps] == [True, False], f"{proxy.name}, {story}: confined before it recovered")
+
+
+def expect_nothing_to_see(world, proxy):
+    """Another process of the same user looks into the worker, and into the keeper, which is root's."""
+    for pid in (proxy.worker, proxy.pid):
+        for what in ("maps", "mem", "fd", "environ"):
+            look = ["setpriv", "--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "ls" if what == "fd" else "head", f"/proc/{pid}/{what}"]
+            shown = harness.run(*look, check=False)
+            world.check_quietly(shown.returncode != 0 and not shown.stdout, f"{proxy.name}: {what} of {pid} is not to be seen: {shown.stdout[:200]}")
+    world.say(f"true: {proxy.name}: another process of its user sees neither memory nor descriptors")
 
 
 def list_is_read_again(world, net, target):
@@ -96,9 +119,21 @@ def scenario(world):
     for proxy in (cproxy, sproxy):
         world.same(proxy.lines("refused system call"), [], f"{proxy.name} was refused nothing")
 
-    # A privileged port is bound before root is gone.
-    low = world.sproxy(net.server, "--user", "nobody", "--target", "127.0.0.1:7000", 99, name="sproxy-low")
+    for proxy in (cproxy, sproxy):
+        expect_nothing_to_see(world, proxy)
+        expect_least_of_the_next(world, proxy, NOBODY, "after a crash", proxy.kill_worker)
+        expect_least_of_the_next(world, proxy, NOBODY, "after an upgrade", lambda: harness.run(harness.holdfast(proxy.name), "upgrade", proxy.pid))  # noqa: B023
+        expect_nothing_to_see(world, proxy)
+    upto += 300_000
+    app.send(Source(1), upto)
+    far.send(Source(2), upto)
+    world.until(lambda: app.got == far.got == upto, 20, lambda: f"the session after crashes and upgrades ({app!r}, {far!r})")
+
+    # A privileged port is bound before root is gone, and is not lost with a worker.
+    low = world.sproxy(net.server, "--user", "nobody", "--log-level", "debug", "--target", "127.0.0.1:7000", 99, name="sproxy-low")
     world.check(net.server.listens(99), "a privileged port is listened on, by nobody")
+    expect_least_of_the_next(world, low, NOBODY, "after a crash", low.kill_worker)
+    world.check(net.server.listens(99), "and by the next worker, too")
     low.signal(signal.SIGTERM)
     world.same(low.wait(10), 0, "and it ends orderly")
 

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
-"""docs/testing.md names tests that exist, and leaves no number of its tables out.
+"""docs/testing.md and docs/security.md name tests that exist, and leave no number of their tables out.
 
 A name in backquotes is taken for a test when it looks like one: `Suite.Test` of GoogleTest, `net-...`, `cli....`, `sim....`,
-`interop....`, `tidy....`, `model-...`, `fuzz-...`, `soak-...`. Each line of the table of bugs names a test, or says that it
-cannot happen, or not yet, and why.
+`interop....`, `tidy....`, `model-...`, `fuzz-...`, `soak-...`; `Suite.*` and a name without its last part stand for
+several. Each line of a table names a test, or says that it cannot happen, or not yet, and why.
 
     testing_md.py [DOCUMENT]
 """
@@ -15,8 +15,9 @@ from pathlib import Path
 
 from tree import ROOT, files, verdict
 
-TABLES = {"## 6 Bugs of the field": 60, "## 7 Security rules": 13}
-GOOGLE = re.compile(r"[A-Z]\w+\.[A-Z]\w+")
+TABLES = {"testing.md": {"## 6 Bugs of the field": 60, "## 7 Security rules": 13},
+          "security.md": {"## 3 Promises, and the test of each": 18}}
+GOOGLE = re.compile(r"[A-Z]\w+\.([A-Z]\w+|\*)")
 CTEST = re.compile(r"(net|model|fuzz|soak)-[\w.-]+|(cli|sim|interop|tidy|wan)\.[\w.-]+")
 
 
@@ -65,24 +66,31 @@ def ctest_tests():
             yield f"cli.{path.stem}"
 
 
-def breaches(text):
+def is_missing(name, google, ctest):
+    if GOOGLE.fullmatch(name):
+        return name not in google and not (name.endswith(".*") and any(test.startswith(name[:-1]) for test in google))
+    return CTEST.fullmatch(name) and name not in ctest and not any(test.startswith(f"{name}-") for test in ctest)
+
+
+def breaches(document):
     google, ctest = set(google_tests()), set(ctest_tests())
+    text, title = document.read_text(), f"docs/{document.name}"
     for number, line in enumerate(text.splitlines(), 1):
         for name in re.findall(r"`([^`]+)`", line):
-            if (GOOGLE.fullmatch(name) and name not in google) or (CTEST.fullmatch(name) and name not in ctest):
-                yield f"docs/testing.md:{number}: there is no test {name}"
-    for heading, count in TABLES.items():
+            if is_missing(name, google, ctest):
+                yield f"{title}:{number}: there is no test {name}"
+    for heading, count in TABLES.get(document.name, {}).items():
         section = text.partition(f"\n{heading}\n")[2].partition("\n## ")[0]
         rows = re.findall(r"^\| (\d+) \| (.*) \| (.*) \|$", section, re.M)
         numbers = [int(row[0]) for row in rows]
         for number in range(1, count + 1):
             if numbers.count(number) != 1:
-                yield f"docs/testing.md: number {number} stands {numbers.count(number)} times in the table of `{heading}`"
+                yield f"{title}: number {number} stands {numbers.count(number)} times in the table of `{heading}`"
         for number, _, here in rows:
             names = [name for name in re.findall(r"`([^`]+)`", here) if GOOGLE.fullmatch(name) or CTEST.fullmatch(name)]
             if not names and not re.search(r"cannot happen|not yet", here, re.I):
-                yield f"docs/testing.md: number {number} of `{heading}` names no test and does not say why"
+                yield f"{title}: number {number} of `{heading}` names no test and does not say why"
 
 
 document = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "testing.md"
-verdict("docs/testing.md names tests that exist, and every number of its tables", list(breaches(document.read_text())))
+verdict(f"docs/{document.name} names tests that exist, and every number of its tables", list(breaches(document)))

@@ -3,10 +3,18 @@
 #include "net_tls_ends.hh"
 
 #include <gtest/gtest.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
 
 #include <array>
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 
 // Who comes back, and what is said before the handshake is finished.
 
@@ -199,6 +207,91 @@ TEST( Tls, ATicketIsNotShownToAServerThatIsNotTrustedAnyMore )
   EXPECT_FALSE( ends.client->may_send() );
   EXPECT_FALSE( ends.open() );
   EXPECT_EQ( ends.client->problem(), "changed" );
+}
+
+// A certificate for 127.0.0.1, signed by its own key, that is good for so many seconds: its PEM is appended to a
+// file.
+void certify( const Key& key, long seconds, const std::string& file )
+{
+  const std::unique_ptr<X509, decltype( &::X509_free )> certificate { ::X509_new(), &::X509_free };
+  const std::unique_ptr<X509_EXTENSION, decltype( &::X509_EXTENSION_free )> name {
+    ::X509V3_EXT_conf_nid( nullptr, nullptr, NID_subject_alt_name, "IP:127.0.0.1" ), &::X509_EXTENSION_free
+  };
+  X509* const x509 = certificate.get();
+  ::X509_set_version( x509, 2 ); // that is, 3
+  ::X509_NAME_add_entry_by_txt( ::X509_get_subject_name( x509 ),
+                                "CN",
+                                MBSTRING_ASC,
+                                reinterpret_cast<const unsigned char*>( file.c_str() ),
+                                -1,
+                                -1,
+                                0 );
+  ::X509_set_issuer_name( x509, ::X509_get_subject_name( x509 ) );
+  ::X509_gmtime_adj( ::X509_getm_notBefore( x509 ), -10 );
+  ::X509_gmtime_adj( ::X509_getm_notAfter( x509 ), seconds );
+  ::X509_set_pubkey( x509, &key.get() );
+  ::X509_add_ext( x509, name.get(), -1 );
+  ::X509_sign( x509, &key.get(), nullptr );
+  const std::unique_ptr<BIO, decltype( &::BIO_free )> out { ::BIO_new_file( file.c_str(), "a" ), &::BIO_free };
+  ASSERT_EQ( ::PEM_write_bio_X509( out.get(), x509 ), 1 );
+}
+
+// Two ends whose certificates a private CA has signed, good for so many seconds. They have met.
+struct Certified
+{
+  Certified( const std::string& name, long client_seconds, long server_seconds ) : base( testing::TempDir() + name )
+  {
+    for ( const char* file : { "client", "server", "ca" } ) {
+      std::filesystem::remove( base + file );
+    }
+    certify( client_key, client_seconds, base + "client" );
+    certify( server_key, server_seconds, base + "server" );
+    for ( const char* file : { "client", "server" } ) { // who signs himself is trusted if he is on the list
+      std::ofstream( base + "ca", std::ios::app ) << std::ifstream( base + file ).rdbuf();
+    }
+    client.emplace( TlsContext::Role::client, client_key.get(), files( "client" ), "127.0.0.1", &welcome );
+    server.emplace( TlsContext::Role::server, server_key.get(), files( "server" ), "", &welcome );
+    const Ends first { *client, *server };
+    EXPECT_TRUE( first.open() ) << first.client->problem() << first.server->problem();
+    first.server->let_return();
+    EXPECT_EQ( send_text( *first.server, "words" ).count, 5 );
+    EXPECT_EQ( receive_text( *first.client ), "words" );
+  }
+  [[nodiscard]] TlsContext::Certificates files( const char* whose ) const
+  {
+    return { base + "ca", base + whose, "" };
+  }
+
+  std::string base;
+  Key client_key {}, server_key {};
+  std::optional<TlsContext> client {}, server {};
+};
+
+// Tickets outlived the certificates with which they were got, by up to seven days each.
+TEST( Tls, ATicketIsNoLongerGoodThanTheCertificate )
+{
+  const Certified good { "good-", 1000, 1000 };
+  const Certified short_client { "short-client-", 2, 1000 };
+  const Certified short_server { "short-server-", 1000, 2 };
+  std::this_thread::sleep_for( std::chrono::seconds { 2 } );
+  {
+    const Ends ends { *good.client, *good.server };
+    ends.client->hurry();
+    ASSERT_TRUE( ends.client->open() );
+    EXPECT_TRUE( ends.client->may_send() ) << "with a ticket";
+    EXPECT_TRUE( ends.open() );
+  }
+  {
+    const Ends ends { *short_client.client, *short_client.server };
+    EXPECT_FALSE( ends.open() );
+    EXPECT_EQ( ends.server->problem(), "its certificate is not good: certificate has expired" );
+  }
+  const Ends ends { *short_server.client, *short_server.server };
+  ends.client->hurry();
+  ASSERT_TRUE( ends.client->open() );
+  EXPECT_FALSE( ends.client->may_send() );
+  EXPECT_FALSE( ends.open() );
+  EXPECT_EQ( ends.client->problem(), "its certificate is not good: certificate has expired" );
 }
 
 // What RFC 8446 calls a replay (section 8): the words arrive twice. What they may do then is PROTOCOL.md's matter;

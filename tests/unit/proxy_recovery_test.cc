@@ -18,6 +18,7 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 // A whole cproxy and a whole sproxy, each the worker of a keeper. They are killed while programs talk through them;
@@ -174,7 +175,7 @@ public:
     const auto log = make_log( "sproxy", log_level() );
     const OpensslCrypto crypto;
     Loop loop;
-    Sproxy sproxy { loop, config, crypto, clear_wire, *log, predecessor };
+    Sproxy sproxy { loop, config, crypto, clear_wire, *log, std::move( predecessor ) };
     run( loop, sproxy, board );
   } };
   Keeper near { [this]( Keeper::Board& board, Predecessor predecessor ) {
@@ -185,7 +186,7 @@ public:
     const auto log = make_log( "cproxy", log_level() );
     const OpensslCrypto crypto;
     Loop loop;
-    Cproxy cproxy { loop, config, crypto, clear_wire, []( const Digest& ) {}, *log, predecessor };
+    Cproxy cproxy { loop, config, crypto, clear_wire, []( const Digest& ) {}, *log, std::move( predecessor ) };
     run( loop, cproxy, board );
   } };
 

@@ -156,6 +156,30 @@ TEST( Arena, ARecordIsMendedBeforeItsBytesAreLookedFor )
   EXPECT_EQ( none.found().broken, 1U );
 }
 
+// Chunks that are nobody's any more would be taken again as they are, and what is left of a chunk in which somebody
+// has only written a little would stay for long.
+TEST( Arena, BytesThatAreNobodysAreGoneBeforeAnythingElse )
+{
+  Arena before { { .sessions = 4, .memory = 1U << 20U } };
+  TunnelRecord& record = *before.tunnels().take();
+  record.used = 1;
+  Tunnel tunnel { Side::opener, record, before.memory(), limits };
+  for ( const char letter : { 'x', 'y' } ) {
+    std::array<std::span<std::byte>, 1> slices;
+    Session& session = *tunnel.open();
+    ASSERT_EQ( session.outflow().writable( slices ), 1U );
+    std::memset( slices[0].data(), letter, 1000 );
+    session.outflow().commit( 1000 );
+  }
+  const Mend only_the_second = []( SessionRecord& session ) { return session.session == 2; };
+  const Arena arena { { .side = Side::opener, .memfd = copy_of( before ), .mend = only_the_second } };
+  ASSERT_EQ( arena.found().sessions.size(), 1U );
+  std::string all( static_cast<std::size_t>( ::lseek( arena.memfd().get(), 0, SEEK_END ) ), '\0' );
+  ASSERT_EQ( ::pread( arena.memfd().get(), all.data(), all.size(), 0 ), static_cast<ssize_t>( all.size() ) );
+  EXPECT_NE( all.find( std::string( 1000, 'y' ) ), std::string::npos );
+  EXPECT_EQ( all.find( "xx" ), std::string::npos );
+}
+
 TEST( Arena, LeavesALayoutAloneThatItDoesNotKnow )
 {
   const Fd left = left_by_a_process( "bytes" );

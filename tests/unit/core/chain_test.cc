@@ -239,6 +239,22 @@ TEST( Chain, ForgottenBytesAreOverwrittenAndNoOthers )
   }
 }
 
+// A process stores that bytes are not needed before it overwrites them, and may die between the two. What came
+// after the end was read and never booked.
+TEST( Chain, WhatADeadProcessHadNoTimeToOverwriteIsOverwritten )
+{
+  TestPool pool { 8 };
+  const std::array<Pool::Index, 3> chunks { pool->take(), pool->take(), pool->take() };
+  std::ranges::fill( pool.bytes(), std::byte { 0xaa } );
+  ChainRecord record { .begin = 5 * C + 100, .end = 7 * C + 50 };
+  Chain chain { *pool, record };
+  chain.adopt( chunks );
+  const std::string image
+    = std::string( 100, '\0' ) + std::string( 2 * C - 50, '\xaa' ) + std::string( C - 50, '\0' );
+  EXPECT_TRUE( text( pool.bytes() ).substr( 0, 3 * C ) == image );
+  EXPECT_EQ( content( chain ), std::string( 2 * C - 50, '\xaa' ) );
+}
+
 TEST( Chain, TakesNoMoreThanItsQuota )
 {
   TestPool pool { 64 };

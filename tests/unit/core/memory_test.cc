@@ -49,5 +49,25 @@ TEST( Slots, NothingOfAnEarlierSessionIsLeftInARecord )
   }
 }
 
+// A process says that a slot is free before it overwrites the secrets in it, and may die between the two.
+TEST( Slots, SecretsThatADeadProcessHadNoTimeToOverwriteAreOverwritten )
+{
+  Digest secret;
+  secret.fill( std::byte { 7 } );
+  std::array<TunnelRecord, 3> records {};
+  for ( TunnelRecord& record : records ) {
+    record.secrets = { .latest = secret, .before = secret, .has_before = 1 };
+  }
+  records[1].used = 1;
+  Slots slots { std::span<TunnelRecord> { records } };
+  slots.recover( records.size() );
+  for ( const std::size_t slot : { 0U, 2U } ) {
+    EXPECT_EQ( records.at( slot ).secrets.latest, Digest {} );
+    EXPECT_EQ( records.at( slot ).secrets.before, Digest {} );
+  }
+  EXPECT_EQ( records[1].secrets.latest, secret );
+  EXPECT_EQ( records[1].secrets.before, secret );
+}
+
 } // namespace
 } // namespace holdfast

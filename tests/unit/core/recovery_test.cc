@@ -138,6 +138,19 @@ TEST( Recovery, ASessionResetBeforeAnythingWasSentIsFoundAgain )
   EXPECT_EQ( memory.outflow().used(), 0U );
 }
 
+// settle() says that nobody needs it before it is overwritten.
+TEST( Recovery, ASecretThatNobodyNeedsIsNotKept )
+{
+  Before before;
+  Digest secret;
+  secret.fill( std::byte { 7 } );
+  before.record.secrets = { .latest = secret, .before = secret, .has_before = 0 };
+  const TestMemory memory { before.memory, Side::opener };
+  ASSERT_EQ( memory.found.tunnels.size(), 1U );
+  EXPECT_EQ( memory.found.tunnels.front()->secrets.latest, secret );
+  EXPECT_EQ( memory.found.tunnels.front()->secrets.before, Digest {} );
+}
+
 TEST( Recovery, ASessionNumberIsNeverUsedAgain )
 {
   Before before;

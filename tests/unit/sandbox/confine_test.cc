@@ -7,9 +7,11 @@
 
 #include <arpa/inet.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/random.h>
@@ -290,6 +292,14 @@ TEST_F( ConfinedCalls, KillNobody )
   expect_refused( "tgkill", [] { return ::syscall( SYS_tgkill, ::getppid(), ::getppid(), 0 ); } );
 }
 
+TEST_F( ConfinedCalls, TypeOnNobodysTerminal )
+{
+  expect_refused( "ioctl", [] {
+    const char key = 'x';
+    return ::ioctl( STDIN_FILENO, TIOCSTI, &key );
+  } );
+}
+
 TEST_F( ConfinedCalls, RaiseNoLimit )
 {
   expect_refused( "prlimit64", [] {
@@ -381,6 +391,12 @@ TEST_F( Confine, LeavesEverythingThatAProxyDoes )
     std::array<char, 8> bytes {};
     if ( ::send( near.get(), "hello", 5, MSG_NOSIGNAL ) != 5 or ::recv( far.get(), bytes.data(), 5, 0 ) != 5 ) {
       return 4;
+    }
+    // What a successor asks about a connection that it takes over.
+    int waiting = -1;
+    if ( ::send( near.get(), "more", 4, MSG_NOSIGNAL ) != 4 or ::ioctl( far.get(), SIOCINQ, &waiting ) != 0
+         or waiting != 4 or ::ioctl( near.get(), SIOCOUTQ, &waiting ) != 0 ) {
+      return 6;
     }
     // Chance, time, and a line for a person.
     if ( ::getrandom( bytes.data(), bytes.size(), 0 ) != ssize_t { bytes.size() } or std::time( nullptr ) <= 0 ) {
