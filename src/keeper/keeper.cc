@@ -1,6 +1,7 @@
 #include "keeper/keeper.hh"
 
 #include "keeper/end_with.hh"
+#include "keeper/oom_score.hh"
 #include "keeper/say.hh"
 
 #include <fcntl.h>
@@ -90,6 +91,8 @@ int Keeper::run()
   std::snprintf( ours.data(), ours.size(), "%s-keeper", name_ );
   ::prctl( PR_SET_NAME, ours.data() );
   take_signals();
+  inherited_oom_score_ = oom_score_adjustment();
+  ask_to_be_ended_last();
   register_->keeper = ::getpid();
   register_->own_descriptors = own_;
   while ( true ) {
@@ -158,6 +161,7 @@ bool Keeper::start()
 void Keeper::be_worker( pid_t keeper )
 {
   end_with( keeper );
+  adjust_oom_score( inherited_oom_score_ );
   register_->worker = ::getpid();
   ::prctl( PR_SET_NAME, name_ );
   ::sigprocmask( SIG_SETMASK, &inherited_, nullptr );

@@ -38,6 +38,10 @@ using Work = int ( * )( Register& shared, void* context );
 //                                     signal
 //   the keeper dies                   the worker is killed with it (PR_SET_PDEATHSIG)
 //
+// When there is no memory left, the kernel ends whoever is largest. The keeper is tiny, but beside a worker that
+// has only just begun it need not be the smaller one, and its death costs all sessions. So it asks to be the last
+// one, if it may; its workers are what they would have been without it.
+//
 // On SIGUSR2 the keeper upgrades: it asks the program of its name whether it can go on with what is here
 // (check_state), then kills the worker, and becomes that program, which finds all descriptors and the register in
 // their places.
@@ -88,10 +92,11 @@ private:
   void* context_;
   std::array<std::int32_t, 4> own_ { -1, -1, -1, -1 }; // the first one is the register's
   Register* register_ = nullptr;
-  sigset_t inherited_ {}; // the signal mask that we were started with, and workers are
-  pid_t worker_ = 0;      // 0: none
-  Time born_ {};          // when it was started
-  Time due_ {};           // when the next one is, if there is none
+  int inherited_oom_score_ = 0; // that we were started with, and workers are
+  sigset_t inherited_ {};       // the signal mask that we were started with, and workers are
+  pid_t worker_ = 0;            // 0: none
+  Time born_ {};                // when it was started
+  Time due_ {};                 // when the next one is, if there is none
   Backoff backoff_ {};
   bool stopping_ = false; // it was asked to end
   const char* program_ = nullptr;

@@ -179,6 +179,26 @@ def an_upgrade_that_cannot_work_changes_nothing():
         program.ends(0)
 
 
+def a_want_of_memory_costs_the_worker_and_not_the_keeper():
+    """Beside a worker that has only just begun the keeper need not be the smaller one."""
+    def adjustments(program):
+        return tuple(int(field(pid, "oom_score_adj")) for pid in (program.process.pid, worker(program)))
+
+    may = subprocess.run(["choom", "-n", "-999", "--", "true"], capture_output=True).returncode == 0
+    asked = -999 if may else 0
+    for name in PROXIES:
+        with proxy(name, prefix=("choom", "-n", "300", "--")) as program:
+            assert adjustments(program) == (asked, 300)
+            os.kill(worker(program), signal.SIGKILL)
+            eventually("the next worker listens", lambda: program.errors().count("listening on") == 2)
+            assert adjustments(program) == (asked, 300)
+            program.process.send_signal(signal.SIGUSR2)
+            eventually("the next program listens", lambda: program.errors().count("listening on") == 3)
+            assert adjustments(program) == (asked, 300)
+            program.process.send_signal(signal.SIGTERM)
+            program.ends(0)
+
+
 class Shell:
     """An interactive bash on a terminal of its own."""
 
@@ -258,6 +278,7 @@ tell(
     a_worker_after_an_exchange_of_the_package_is_the_one_of_before,
     an_upgrade_is_another_program_under_the_same_number,
     an_upgrade_that_cannot_work_changes_nothing,
+    a_want_of_memory_costs_the_worker_and_not_the_keeper,
     keys_of_the_terminal_do_what_they_always_do,
     process_1_of_a_container_ends_as_any_other,
 )
