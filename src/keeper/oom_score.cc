@@ -38,10 +38,10 @@ bool adjust_oom_score( int adjustment )
   return written > 0;
 }
 
-void ask_to_be_ended_last()
+void ask_to_be_spared()
 {
   const int now = oom_score_adjustment();
-  if ( now > last_to_be_ended and not adjust_oom_score( last_to_be_ended ) and now > 0 ) {
+  if ( now > never_ended and not adjust_oom_score( never_ended ) and now > 0 ) {
     adjust_oom_score( 0 ); // where it was raised by somebody without that privilege
   }
 }

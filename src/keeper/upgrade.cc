@@ -81,7 +81,7 @@ void Keeper::be_checker()
 {
   ::sigprocmask( SIG_SETMASK, &inherited_, nullptr );
   ::prctl( PR_SET_PDEATHSIG, SIGKILL );
-  adjust_oom_score( inherited_oom_score_ );
+  adjust_oom_score( oom_score_of_workers() );
   ::alarm( check_seconds_max );
   choose_inherited( is_memory );
   name_register( own_.front() );
@@ -124,7 +124,7 @@ void Keeper::upgrade()
   ::execv( program_, arguments_ );
   say( name_, "error", "no upgrade: cannot start %s: %s", program_, std::strerror( errno ) );
   ::unsetenv( register_variable ); // NOLINT(concurrency-mt-unsafe): one thread
-  ask_to_be_ended_last();
+  ask_to_be_spared();
   choose_inherited( []( int /*fd*/ ) { return false; } );
   ++register_->refused;
 }

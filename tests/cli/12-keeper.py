@@ -180,13 +180,16 @@ def an_upgrade_that_cannot_work_changes_nothing():
 
 
 def a_want_of_memory_costs_the_worker_and_not_the_keeper():
-    """Beside a worker that has only just begun the keeper need not be the smaller one."""
+    """While there is no worker, the keeper may be the only one whom the kernel could end."""
     def adjustments(program):
         return tuple(int(field(pid, "oom_score_adj")) for pid in (program.process.pid, worker(program)))
 
-    may = subprocess.run(["choom", "-n", "-999", "--", "true"], capture_output=True).returncode == 0
-    asked = -999 if may else 0
+    may = subprocess.run(["choom", "-n", "-1000", "--", "true"], capture_output=True).returncode == 0
+    asked = -1000 if may else 0
     for name in PROXIES:
+        if may:
+            with proxy(name, prefix=("choom", "-n", "-1000", "--")) as program:
+                assert adjustments(program) == (-1000, 0), "a worker is not spared"
         with proxy(name, prefix=("choom", "-n", "300", "--")) as program:
             assert adjustments(program) == (asked, 300)
             os.kill(worker(program), signal.SIGKILL)
