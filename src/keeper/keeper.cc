@@ -1,6 +1,7 @@
 #include "keeper/keeper.hh"
 
 #include "keeper/end_with.hh"
+#include "keeper/oom_score.hh"
 #include "keeper/say.hh"
 
 #include <fcntl.h>
@@ -78,6 +79,8 @@ int Keeper::run()
   std::snprintf( ours.data(), ours.size(), "%s-keeper", name_ );
   ::prctl( PR_SET_NAME, ours.data() );
   take_signals();
+  inherited_oom_score_ = oom_score_adjustment();
+  ask_to_be_spared();
   register_->keeper = ::getpid();
   register_->own_descriptors = own_;
   while ( true ) {
@@ -134,7 +137,7 @@ bool Keeper::start()
     be_worker( us );
   }
   if ( child < 0 ) {
-    ::dprintf( STDERR_FILENO, "%s: cannot start a worker: %s\n", name_, std::strerror( errno ) );
+    say( name_, "error", "cannot start a worker: %s", std::strerror( errno ) );
     --register_->generation;
     due_ = born_ + std::chrono::seconds { 1 }; // no memory, or too many processes: that may pass
     return register_->generation > 0;
@@ -146,10 +149,18 @@ bool Keeper::start()
 void Keeper::be_worker( pid_t keeper )
 {
   end_with( keeper );
+  adjust_oom_score( oom_score_of_workers() );
   register_->worker = ::getpid();
   ::prctl( PR_SET_NAME, name_ );
   ::sigprocmask( SIG_SETMASK, &inherited_, nullptr );
   std::exit( work_( *register_, context_ ) ); // NOLINT(concurrency-mt-unsafe): one thread
+}
+
+// As if we had asked for nothing. Who is spared by somebody else's will is spared as a keeper: a worker may be
+// ended.
+int Keeper::oom_score_of_workers() const
+{
+  return inherited_oom_score_ == never_ended ? 0 : inherited_oom_score_;
 }
 
 // 0: none, but it is time for the next worker.

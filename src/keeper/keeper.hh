@@ -35,6 +35,10 @@ using Work = int ( * )( Register& shared, void* context );
 //                                     signal
 //   the keeper dies                   the worker is killed with it (PR_SET_PDEATHSIG)
 //
+// When there is no memory left, the kernel ends whoever is largest. The keeper is tiny, but while there is no
+// worker it may be the only one, and its death costs all sessions. So it asks to be spared, if it may
+// (CAP_SYS_RESOURCE); its workers are what they would have been without it.
+//
 // On SIGUSR2 the keeper upgrades: it asks the program of its name whether it can go on with what is here
 // (check_state), then kills the worker, and becomes that program, which finds all descriptors and the register in
 // their places.
@@ -65,6 +69,7 @@ private:
   void take_signals();
   [[nodiscard]] bool start();
   [[noreturn]] void be_worker( pid_t keeper );
+  [[nodiscard]] int oom_score_of_workers() const;
   [[nodiscard]] int next_signal( siginfo_t& about ) const;
   void pass_on( int signal, const siginfo_t& about );
   void stand_still();
@@ -85,10 +90,11 @@ private:
   void* context_;
   std::array<std::int32_t, 4> own_ { -1, -1, -1, -1 }; // the first one is the register's
   Register* register_ = nullptr;
-  sigset_t inherited_ {}; // the signal mask that we were started with, and workers are
-  pid_t worker_ = 0;      // 0: none
-  Time born_ {};          // when it was started
-  Time due_ {};           // when the next one is, if there is none
+  int inherited_oom_score_ = 0; // that we were started with
+  sigset_t inherited_ {};       // the signal mask that we were started with, and workers are
+  pid_t worker_ = 0;            // 0: none
+  Time born_ {};                // when it was started
+  Time due_ {};                 // when the next one is, if there is none
   Backoff backoff_ {};
   bool stopping_ = false; // it was asked to end
   const char* program_ = nullptr;

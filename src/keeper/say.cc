@@ -1,6 +1,6 @@
 #include "keeper/say.hh"
 
-#include <unistd.h>
+#include "keeper/standard_error.hh"
 
 #include <array>
 #include <cstdarg>
@@ -22,8 +22,18 @@ void say( const char* name, const char* level, const char* format, ... )
   va_start( parts, format );
   std::vsnprintf( text.data(), text.size(), format, parts );
   va_end( parts );
-  const long milliseconds = time.tv_nsec / 1'000'000;
-  ::dprintf( STDERR_FILENO, "%s.%03ld %s %s: %s\n", second.data(), milliseconds, name, level, text.data() );
+  std::array<char, 600> line {};
+  const int size = std::snprintf( line.data(),
+                                  line.size(),
+                                  "%s.%03ld %s %s: %s\n",
+                                  second.data(),
+                                  time.tv_nsec / 1'000'000,
+                                  name,
+                                  level,
+                                  text.data() );
+  if ( size > 0 and static_cast<std::size_t>( size ) < line.size() ) {
+    static_cast<void>( StandardError().write( line.data(), static_cast<std::size_t>( size ) ) ); // or it is lost
+  }
 }
 
 } // namespace holdfast

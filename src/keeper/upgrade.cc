@@ -1,4 +1,5 @@
 #include "keeper/keeper.hh"
+#include "keeper/oom_score.hh"
 #include "keeper/say.hh"
 
 #include <dirent.h>
@@ -80,6 +81,7 @@ void Keeper::be_checker()
 {
   ::sigprocmask( SIG_SETMASK, &inherited_, nullptr );
   ::prctl( PR_SET_PDEATHSIG, SIGKILL );
+  adjust_oom_score( oom_score_of_workers() );
   ::alarm( check_seconds_max );
   choose_inherited( is_memory );
   name_register( own_.front() );
@@ -118,9 +120,11 @@ void Keeper::upgrade()
   choose_inherited(
     [this]( int fd ) { return fd == own_.front() or std::find( own_.begin(), own_.end(), fd ) == own_.end(); } );
   name_register( own_.front() );
+  adjust_oom_score( inherited_oom_score_ ); // as it was when we were started, for our successor to see
   ::execv( program_, arguments_ );
   say( name_, "error", "no upgrade: cannot start %s: %s", program_, std::strerror( errno ) );
   ::unsetenv( register_variable ); // NOLINT(concurrency-mt-unsafe): one thread
+  ask_to_be_spared();
   choose_inherited( []( int /*fd*/ ) { return false; } );
   ++register_->refused;
 }

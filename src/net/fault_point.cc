@@ -7,12 +7,8 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
-#include <string_view>
 
 namespace holdfast {
-
-namespace {
 
 std::string_view name_of( FaultPoint point )
 {
@@ -38,6 +34,19 @@ std::string_view name_of( FaultPoint point )
   return "";
 }
 
+namespace {
+
+[[noreturn]] void die( bool by_crash )
+{
+  if ( by_crash ) {
+    const rlimit nothing {}; // and no core
+    ::setrlimit( RLIMIT_CORE, &nothing );
+    std::abort();
+  }
+  ::kill( ::getpid(), SIGKILL );
+  std::abort(); // never reached
+}
+
 } // namespace
 
 void pass( FaultPoint point )
@@ -54,13 +63,9 @@ void pass( FaultPoint point )
   }
   const unsigned long nth
     = colon == std::string_view::npos ? 1 : std::strtoul( text.data() + colon + 1, nullptr, 10 );
-  if ( ++passed == nth ) {
-    if ( text.ends_with( ":abort" ) ) {
-      const rlimit nothing {}; // and no core
-      ::setrlimit( RLIMIT_CORE, &nothing );
-      std::abort();
-    }
-    ::kill( ::getpid(), SIGKILL );
+  const char* const once = std::getenv( "HOLDFAST_FAULT_ONCE" );
+  if ( ++passed == nth and ( once == nullptr or ::unlink( once ) == 0 ) ) {
+    die( text.ends_with( ":abort" ) );
   }
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <string_view>
+
 namespace holdfast {
 
 // Places where a process can die at the worst time: after a system call that cannot be taken back, and before it is
@@ -7,7 +9,10 @@ namespace holdfast {
 //
 // In a build for tests (CMake option HOLDFAST_FAULTS) the process kills itself with SIGKILL when it comes by the
 // place named in the environment for the n-th time: HOLDFAST_FAULT=sent:3. With :abort behind it, it crashes
-// instead. In others there is nothing there.
+// instead. With HOLDFAST_FAULT_ONCE=FILE it does so only if it can remove that file: its successor, which comes by
+// the same place, lives on. In others there is nothing there.
+//
+// Every one of them is hit by a test (tests/unit/proxy_recovery_test.cc), which fails when one is not.
 enum class FaultPoint
 {
   accepted,  // a connection, and nobody knows of it
@@ -31,6 +36,8 @@ enum class FaultPoint
 
 #ifdef HOLDFAST_FAULTS
 void pass( FaultPoint point );
+// As the environment says it; empty for a number that is no place, so that all can be listed.
+[[nodiscard]] std::string_view name_of( FaultPoint point );
 #else
 inline void pass( FaultPoint /*point*/ ) {}
 #endif

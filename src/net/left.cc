@@ -84,10 +84,8 @@ Left::Left( std::span<const int> spare, int given )
 
 Left::~Left()
 {
-  for ( auto* rest : { &memory_, &others_ } ) {
-    for ( Fd& fd : *rest ) {
-      static_cast<void>( fd.release() );
-    }
+  for ( Fd& fd : memory_ ) {
+    static_cast<void>( fd.release() );
   }
   for ( auto& [cookie, fd] : sockets_ ) {
     static_cast<void>( fd.release() );
@@ -96,12 +94,11 @@ Left::~Left()
 
 void Left::sort( int fd )
 {
-  if ( const std::uint64_t cookie = cookie_of( fd ); cookie != 0 ) {
-    sockets_.emplace( cookie, fd ); // a second descriptor of the same socket is closed at once
+  Fd owned { fd }; // closed at once if it is of no use, as is a second descriptor of the same socket
+  if ( tcp_state_of( fd ) ) {
+    sockets_.emplace( cookie_of( fd ), std::move( owned ) );
   } else if ( what_is( fd ).starts_with( "/memfd:" ) ) {
-    memory_.emplace_back( fd );
-  } else {
-    others_.emplace_back( fd );
+    memory_.push_back( std::move( owned ) );
   }
 }
 
@@ -154,7 +151,6 @@ std::vector<Fd> Left::take_newcomers( const Address& listener )
 
 void Left::close()
 {
-  others_.clear();
   memory_.clear();
   for ( auto& [cookie, fd] : sockets_ ) {
     const auto state = tcp_state_of( fd.get() );

@@ -13,7 +13,9 @@ namespace holdfast {
 
 // The descriptors that a process which died has left open for us, sorted: each is taken by whoever knows what it is
 // for, and what nobody takes is closed in the end (close()). Their numbers mean nothing, so they may have come by
-// any way.
+// any way. Only memory and TCP sockets can be of use to anybody; all others are closed before we open any of our
+// own. So we need no more than the process before us had, and what processes leave that die one after the other
+// does not add up.
 class Left
 {
 public:
@@ -46,8 +48,7 @@ private:
   void sort( int fd );
 
   std::vector<Fd> memory_ {};
-  std::unordered_map<std::uint64_t, Fd> sockets_ {}; // by cookie; of what kind, is asked when most are taken
-  std::vector<Fd> others_ {};
+  std::unordered_map<std::uint64_t, Fd> sockets_ {}; // by cookie; in what state, is asked when most are taken
 };
 
 } // namespace holdfast

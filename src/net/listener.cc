@@ -35,7 +35,11 @@ struct Listener::Door : Watcher
 };
 
 Listener::Listener( Loop& loop, std::vector<Fd> sockets, Arrived arrived, Exhausted exhausted, int spare )
-  : loop_( loop ), arrived_( std::move( arrived ) ), exhausted_( std::move( exhausted ) ), spare_( spare )
+  : loop_( loop )
+  , arrived_( std::move( arrived ) )
+  , exhausted_( std::move( exhausted ) )
+  , spare_( spare )
+  , paused_until_( loop.now() )
 {
   for ( Fd& socket : sockets ) {
     doors_.push_back( std::make_unique<Door>( *this, std::move( socket ) ) );

@@ -65,6 +65,8 @@ struct Accepted
 // Linux always gives the lowest free number, so then nearly all others are in use. What sessions may use ends
 // there: else a crowd of them would take the descriptor that the next link needs, and nothing would move any more.
 inline constexpr int spare_for_links = 32;
+// And what links may use ends here: should we die, the next process needs some before it can close any of ours.
+inline constexpr int spare_for_next = 4;
 [[nodiscard]] bool is_among_the_last( int fd, int spare );
 
 // A non-blocking socket with a connect under way (or done: then it is writable at once).

@@ -103,7 +103,7 @@ void Candidates::dial_beside( const Address& address )
 
 Candidate* Candidates::dial( const Way& way, bool beside )
 {
-  Connecting connecting = connect_to( way.address, 0, way.interface );
+  Connecting connecting = connect_to( way.address, spare_for_next, way.interface );
   if ( not connecting.fd ) {
     if ( not beside and way.interface == 0 ) {
       events_.failed( fmt::format( "{}: {}", way.address.text(), error_text( connecting.error ) ) );

@@ -7,7 +7,9 @@
 
 namespace holdfast {
 
-// One line an event on standard error: time, program, level, what. Coloured only on a terminal.
+// One line an event on standard error: time, program, level, what. Coloured only on a terminal. Nobody ever waits
+// for it: what cannot be written at once is lost, and the next line that can be is preceded by how many are
+// missing.
 using Log = spdlog::logger;
 
 // `level`: trace, debug, info, warn, error or off.

@@ -46,7 +46,7 @@ Reception::Reception( Loop& loop,
       std::move( listeners ),
       [this]( Fd socket, const Address& /*peer*/ ) { arrived( std::move( socket ) ); },
       [this]( int error ) { log_.warn( "cannot accept links for a moment: {}", error_text( error ) ); },
-      0 ) // links may use the descriptors that sessions spare
+      spare_for_next ) // links may use the descriptors that sessions spare
 {}
 
 void Reception::arrived( Fd socket )

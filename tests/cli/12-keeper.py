@@ -214,6 +214,29 @@ def an_upgrade_that_cannot_work_changes_nothing():
         program.ends(0)
 
 
+def a_want_of_memory_costs_the_worker_and_not_the_keeper():
+    """While there is no worker, the keeper may be the only one whom the kernel could end."""
+    def adjustments(program):
+        return tuple(int(field(pid, "oom_score_adj")) for pid in (program.process.pid, worker(program)))
+
+    may = subprocess.run(["choom", "-n", "-1000", "--", "true"], capture_output=True).returncode == 0
+    asked = -1000 if may else 0
+    for name in PROXIES:
+        if may:
+            with proxy(name, prefix=("choom", "-n", "-1000", "--")) as program:
+                assert adjustments(program) == (-1000, 0), "a worker is not spared"
+        with proxy(name, prefix=("choom", "-n", "300", "--")) as program:
+            assert adjustments(program) == (asked, 300)
+            os.kill(worker(program), signal.SIGKILL)
+            eventually("the next worker listens", lambda: program.errors().count("listening on") == 2)
+            assert adjustments(program) == (asked, 300)
+            program.process.send_signal(signal.SIGUSR2)
+            eventually("the next program listens", lambda: program.errors().count("listening on") == 3)
+            assert adjustments(program) == (asked, 300)
+            program.process.send_signal(signal.SIGTERM)
+            program.ends(0)
+
+
 class Shell:
     """An interactive bash on a terminal of its own."""
 
@@ -294,6 +317,7 @@ tell(
     a_library_that_a_worker_has_put_there_is_not_loaded,
     an_upgrade_is_another_program_under_the_same_number,
     an_upgrade_that_cannot_work_changes_nothing,
+    a_want_of_memory_costs_the_worker_and_not_the_keeper,
     keys_of_the_terminal_do_what_they_always_do,
     process_1_of_a_container_ends_as_any_other,
 )

@@ -49,7 +49,7 @@ class Failure(Exception):
 
 
 class Skip(Exception):
-    """Network namespaces are not permitted here; nothing else is a reason to skip."""
+    """Network namespaces are not permitted here, or the kernel lacks what the scenario is about; nothing else is a reason."""
 
 
 # ---------------------------------------------------------------- finding programs

@@ -164,7 +164,7 @@ class Soak:
         text = "  ".join(f"{name}: {row[name]['rss']:6.1f} MiB ({row[name]['shared']:5.1f} shared),"
                          f" {row[name]['descriptors']:3} descriptors" for name in ("cproxy", "sproxy"))
         self.note(f"{text}  sessions: {row['sessions']:3}, {self.done} over, {self.bytes / 1e6:.0f} MB,"
-                  f" {len(self.cuts)} cuts")
+                  f" {len(self.cuts)} cuts" + (f", {self.killed} workers killed" if self.crash_every else ""))
         if sys.stdout.isatty():
             print(f"\r{self.phase}: {row['t']:.0f} s, {self.done} sessions over, {len(self.cuts)} cuts,"
                   f" cproxy {row['cproxy']['rss']:.0f} MiB, sproxy {row['sproxy']['rss']:.0f} MiB ", end="", flush=True)
@@ -269,7 +269,8 @@ class Soak:
         for proxy in (self.cproxy, self.sproxy):
             (self.out / f"{proxy.name}.log").write_text(proxy.log())
         if self.samples:
-            title = (f"Soak: {self.opened} sessions, {self.bytes / 1e9:.1f} GB, {len(self.cuts)} cuts"
+            killed = f", {self.killed} workers killed" if self.killed else ""
+            title = (f"Soak: {self.opened} sessions, {self.bytes / 1e9:.1f} GB, {len(self.cuts)} cuts{killed}"
                      f" in {self.samples[-1]['t'] / 60:.1f} minutes (seed {self.seed})")
             draw(self.out / "soak.svg", title, self.samples, [second for second, _ in self.cuts], self.moves(), self.phases)
 
@@ -280,18 +281,20 @@ class Soak:
 
 
 def measure(proxy):
-    """Memory in MiB and descriptors of a proxy's worker. What is resident counts the shared pages of the memfd as well."""
+    """Memory in MiB and descriptors of a proxy's worker. What is resident counts the pages of the memfd that this worker has touched, what
+    is kept all of them: those, too, that a worker before it had."""
     while True:
         pid = proxy.worker
         try:
-            status, descriptors = Path(f"/proc/{pid}/status").read_text(), len(os.listdir(f"/proc/{pid}/fd"))
+            status, descriptors = Path(f"/proc/{pid}/status").read_text(), [*Path(f"/proc/{pid}/fd").iterdir()]
+            kept = sum(path.stat().st_blocks for path in descriptors if os.readlink(path).startswith("/memfd:")) * 512
         except (FileNotFoundError, ProcessLookupError):
             continue  # it was killed just now
         if "VmRSS" in status:
             break
     of = lambda key: int(re.search(rf"^{key}:\s+(\d+) kB", status, re.M)[1]) / 1024  # noqa: E731
     return {"rss": round(of("VmRSS"), 2), "shared": round(of("RssShmem"), 2),
-            "descriptors": descriptors}
+            "kept": round(kept / 2**20, 2), "descriptors": len(descriptors)}
 
 
 class Quiet:
@@ -419,7 +422,10 @@ class Crasher:
         worker = proxy.worker
         if worker == proxy.pid:
             return  # there is none at this moment: it has not been started again
-        os.kill(worker, signal.SIGKILL)
+        try:
+            os.kill(worker, signal.SIGKILL)
+        except ProcessLookupError:
+            return  # its keeper has just buried it
         self.soak.killed += 1
         self.soak.note(f"crash: {proxy.name}, worker {worker}")
 
@@ -456,9 +462,9 @@ def scenario(world):
     soak.note(summary)
     world.say(summary)
     for name in ("cproxy", "sproxy"):
-        grown = end[name]["rss"] - base[name]["rss"]
-        text = (f"{name}: {base[name]['rss']:.1f} MiB and {base[name]['descriptors']} descriptors before,"
-                f" {end[name]['rss']:.1f} MiB and {end[name]['descriptors']} after")
+        grown = max(end[name][what] - base[name][what] for what in ("rss", "kept"))
+        text = f"{name}: " + ", ".join(f"{at[name]['rss']:.1f} MiB ({at[name]['kept']:.1f} in its memfd) and {at[name]['descriptors']} descriptors {when}"
+                                       for at, when in ((base, "before"), (end, "after")))
         soak.note(text)
         if end[name]["descriptors"] != base[name]["descriptors"] or grown > TOLERANCE_MIB:
             raise Failure(f"{text}; at most {TOLERANCE_MIB} MiB more is allowed (seed {options.seed}, log in {out})")

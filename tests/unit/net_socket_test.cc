@@ -184,6 +184,37 @@ TEST( Socket, WhoAcceptsAndDialsForSessionsLeavesTheLastDescriptorsAlone )
   EXPECT_GT( accepted.size(), before );
 }
 
+// A process that had taken all but those died, again and again, and each successor accepted one before it looked:
+// in the end there was none for a link.
+TEST( Socket, WhoBeginsToAcceptLooksFirstWhetherOnlyTheLastDescriptorsAreLeft )
+{
+  const FewDescriptors few { 100 };
+  Loop loop;
+  std::vector<Fd> doors = listen_for( "127.0.0.1", 0 );
+  const Connecting app = connect_to( local_address( doors.front().get() ) );
+  std::vector<Fd> crowd;
+  do {
+    crowd.emplace_back( ::dup( doors.front().get() ) );
+  } while ( not is_among_the_last( crowd.back().get(), 20 ) );
+  std::vector<Fd> accepted;
+  Listener listener { loop,
+                      std::move( doors ),
+                      [&]( Fd socket, const Address& /*peer*/ ) { accepted.push_back( std::move( socket ) ); },
+                      []( int /*error*/ ) {},
+                      20 };
+  const auto turn = [&] {
+    loop.wait( std::min( listener.deadline(), loop.now() + std::chrono::seconds { 2 } ) );
+    listener.tick( loop.now() );
+  };
+  turn();
+  turn();
+  EXPECT_TRUE( accepted.empty() );
+  crowd.resize( crowd.size() / 2 );
+  turn();
+  turn();
+  EXPECT_EQ( accepted.size(), 1U );
+}
+
 TEST( Address, IsWrittenWithItsPortOrWithoutIt )
 {
   const auto written = []( const char* host ) {

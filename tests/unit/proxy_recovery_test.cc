@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -60,7 +61,7 @@ bool write_all( int fd, std::span<const std::byte> bytes )
   return true;
 }
 
-// Says back what it hears, and ends when its program does.
+// Says back what it hears, and ends when its program does; or resets whoever says anything.
 class EchoTarget
 {
 public:
@@ -91,6 +92,7 @@ public:
   }
   std::uint16_t port = 0;
   std::atomic<int> resets = 0; // that it saw
+  std::atomic<bool> resets_all = false;
 
 private:
   void echo( Fd fd )
@@ -102,6 +104,10 @@ private:
       if ( n <= 0 ) {
         resets += n < 0 and errno == ECONNRESET ? 1 : 0;
         ::shutdown( fd.get(), SHUT_WR );
+        return;
+      }
+      if ( resets_all ) {
+        close_with_reset( fd );
         return;
       }
       if ( not write_all( fd.get(), std::span { bytes }.first( static_cast<std::size_t>( n ) ) ) ) {
@@ -356,13 +362,22 @@ TEST( ProxyRecovery, AProgramThatResetsIsSeenToHaveReset )
 
 struct Place
 {
-  const char* name;
+  FaultPoint point;
   bool near;
   int generation = 1;
 };
 
+// A place of a proxy that carries sessions which end in order, and where a reset is carried.
 class FaultPoints : public testing::TestWithParam<Place>
 {};
+class FaultPointsOfResets : public testing::TestWithParam<Place>
+{};
+
+std::string name_of( const testing::TestParamInfo<Place>& about )
+{
+  return std::string { name_of( about.param.point ) } + ( about.param.near ? "_near_" : "_far_" )
+         + std::to_string( about.param.generation );
+}
 
 // A session whose bytes make the process crash, again and again.
 TEST( ProxyRecovery, ASessionThatIsServedInTwoCrashesIsClosedAndTheOthersGoOn )
@@ -395,7 +410,7 @@ TEST_P( FaultPoints, AreNotNoticed )
   for ( const int nth : { 1, 2, 5 } ) {
     SCOPED_TRACE( nth );
     Chain chain { { .near = place.near,
-                    .where = std::string { place.name } + ":" + std::to_string( nth ),
+                    .where = std::string { name_of( place.point ) } + ":" + std::to_string( nth ),
                     .generation = place.generation } };
     const Keeper& victim = place.near ? chain.near : chain.far;
     ASSERT_TRUE( chain.near.wait_for( 1 ) );
@@ -407,43 +422,73 @@ TEST_P( FaultPoints, AreNotNoticed )
       victim.kill_worker();
     }
     all.join();
-    EXPECT_TRUE( nth > 1 or victim.board().generation > place.generation ) << "it never came by " << place.name;
+    EXPECT_TRUE( nth > 1 or victim.board().generation > place.generation ) << "it never came by";
   }
 }
 
-INSTANTIATE_TEST_SUITE_P( All,
-                          FaultPoints,
-                          testing::Values( Place { "accepted", true },
-                                           Place { "accepted", false },
-                                           Place { "opened", true },
-                                           Place { "known", true },
-                                           Place { "known", false },
-                                           Place { "dialled", false },
-                                           Place { "connected", false },
-                                           Place { "received", true },
-                                           Place { "received", false },
-                                           Place { "received_end", true },
-                                           Place { "received_end", false },
-                                           Place { "sent", true },
-                                           Place { "sent", false },
-                                           Place { "sent_end", true },
-                                           Place { "sent_end", false },
-                                           Place { "released", true },
-                                           Place { "released", false },
-                                           Place { "closed", true },
-                                           Place { "closed", false },
-                                           Place { "said_hello", true, 2 },
-                                           Place { "welcomed", true },
-                                           Place { "welcomed", false },
-                                           Place { "welcomed", true, 2 },
-                                           Place { "mended", true, 2 },
-                                           Place { "mended", false, 2 },
-                                           Place { "taken_over", true, 2 },
-                                           Place { "taken_over", false, 2 } ),
-                          []( const auto& about ) {
-                            return std::string { about.param.name } + ( about.param.near ? "_near_" : "_far_" )
-                                   + std::to_string( about.param.generation );
-                          } );
+// A program that resets, before or after we have died of it, is seen to have reset at the other end; a target, too.
+TEST_P( FaultPointsOfResets, AreNotNoticed )
+{
+  const Place place = GetParam();
+  const bool target_resets = place.near == ( place.point == FaultPoint::broken_off );
+  Chain chain { { .near = place.near, .where = std::string { name_of( place.point ) } } };
+  ASSERT_TRUE( chain.started() );
+  const Fd bystander = dial( chain.app_port );
+  EXPECT_TRUE( says( bystander, 'a' ) );
+  Fd app = dial( chain.app_port );
+  EXPECT_TRUE( says( app, 'b' ) );
+  if ( target_resets ) {
+    chain.target.resets_all = true;
+    EXPECT_FALSE( says( app, 'c' ) );
+    EXPECT_EQ( errno, ECONNRESET );
+    chain.target.resets_all = false;
+  } else {
+    close_with_reset( app );
+    for ( int i = 0; i < 10000 and chain.target.resets == 0; ++i ) {
+      std::this_thread::sleep_for( 1ms );
+    }
+    EXPECT_EQ( chain.target.resets, 1 );
+  }
+  EXPECT_TRUE( ( place.near ? chain.near : chain.far ).wait_for( 2 ) ) << "it never came by";
+  EXPECT_TRUE( says( bystander, 'd' ) );
+}
+
+constexpr std::array places {
+  Place { FaultPoint::accepted, true },       Place { FaultPoint::accepted, false },
+  Place { FaultPoint::opened, true },         Place { FaultPoint::known, true },
+  Place { FaultPoint::known, false },         Place { FaultPoint::dialled, false },
+  Place { FaultPoint::connected, false },     Place { FaultPoint::received, true },
+  Place { FaultPoint::received, false },      Place { FaultPoint::received_end, true },
+  Place { FaultPoint::received_end, false },  Place { FaultPoint::sent, true },
+  Place { FaultPoint::sent, false },          Place { FaultPoint::sent_end, true },
+  Place { FaultPoint::sent_end, false },      Place { FaultPoint::released, true },
+  Place { FaultPoint::released, false },      Place { FaultPoint::closed, true },
+  Place { FaultPoint::closed, false },        Place { FaultPoint::said_hello, true, 2 },
+  Place { FaultPoint::welcomed, true },       Place { FaultPoint::welcomed, false },
+  Place { FaultPoint::welcomed, true, 2 },    Place { FaultPoint::mended, true, 2 },
+  Place { FaultPoint::mended, false, 2 },     Place { FaultPoint::taken_over, true, 2 },
+  Place { FaultPoint::taken_over, false, 2 },
+};
+
+constexpr std::array places_of_resets {
+  Place { FaultPoint::failed, true },
+  Place { FaultPoint::failed, false },
+  Place { FaultPoint::broken_off, true },
+  Place { FaultPoint::broken_off, false },
+};
+
+INSTANTIATE_TEST_SUITE_P( All, FaultPoints, testing::ValuesIn( places ), name_of );
+INSTANTIATE_TEST_SUITE_P( All, FaultPointsOfResets, testing::ValuesIn( places_of_resets ), name_of );
+
+// Whoever adds one is told here that it has no test yet.
+TEST( ProxyRecovery, EveryFaultPointIsHit )
+{
+  for ( int number = 0; not name_of( FaultPoint { number } ).empty(); ++number ) {
+    const auto is_it = [number]( const Place& place ) { return place.point == FaultPoint { number }; };
+    EXPECT_TRUE( std::ranges::any_of( places, is_it ) or std::ranges::any_of( places_of_resets, is_it ) )
+      << name_of( FaultPoint { number } );
+  }
+}
 
 #endif
 
