@@ -13,7 +13,7 @@ PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test sim bench bench-peers bench-handover bench-false-alarms bench-herd report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak
+.PHONY: help release demo test sim bench bench-peers bench-handover bench-false-alarms bench-herd report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak test-systemd
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -32,6 +32,10 @@ demo: release   ## a telnet session that lives through a change of address, besi
 test:           ## every test: unit, cli and tidy with sanitizers, then all with the release build
 	@scripts/deps.sh build test
 	@JOBS=$(JOBS) NET_JOBS=$(NET_JOBS) scripts/test.sh
+
+test-systemd: release ## the units under a real systemd, in a container that is made for it: some minutes (ROUNDS=10, SESSIONS=1000)
+	@scripts/deps.sh systemd
+	@$(if $(filter 0,$(shell id -u)),,sudo )env ROUNDS=$(or $(ROUNDS),3) SESSIONS=$(or $(SESSIONS),200) tests/systemd/run
 
 model:          ## the resume protocol, checked exhaustively with spin (BOUNDS=large: minutes, gigabytes)
 	@scripts/deps.sh model
@@ -83,6 +87,7 @@ install: release ## install under PREFIX (default /usr/local); DESTDIR is honour
 	cmake --install build/release --prefix $(PREFIX)
 
 clean:          ## remove everything that was built
+	$(if $(wildcard build/systemd-root),$(if $(filter 0,$(shell id -u)),,sudo )rm -rf build/systemd-root)
 	rm -rf build docs/report.pdf
 	rm -f $(PROGRAMS)
 

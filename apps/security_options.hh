@@ -13,6 +13,7 @@
 #include <CLI/CLI.hpp>
 
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -168,6 +169,18 @@ inline std::optional<PrivateKey> own_key( const Security& security, const char* 
                                : PrivateKey::load_or_make( open_state_directory( security ), name );
 }
 
+// The same for --print-key: who asks as root may mean a proxy of any user, such as the dynamic one of a service,
+// which nobody can become. So a state directory is taken for that of whoever it belongs to.
+inline std::optional<PrivateKey> any_key( const Security& security, const char* name )
+{
+  struct stat about = {};
+  const bool is_of_somebody = ::geteuid() == 0 and not security.user and not security.certificates
+                              and ::stat( security.state_directory.c_str(), &about ) == 0;
+  return is_of_somebody
+           ? PrivateKey::load_or_make( StateDirectory { security.state_directory, about.st_uid }, name )
+           : own_key( security, name );
+}
+
 // How links are secured: with our key, or the certificate for it. Nothing with --insecure. `host` is who a client
 // expects to find. Throws StartupError.
 inline std::unique_ptr<TlsContext> make_tls( TlsContext::Role role,
@@ -196,7 +209,7 @@ inline MakeWire make_wires( const TlsContext* tls )
 // Answers --print-key. The exit status.
 inline int print_key( const Security& security, const char* name )
 {
-  const auto key = own_key( security, name ); // --insecure and --print-key exclude each other
+  const auto key = any_key( security, name ); // --insecure and --print-key exclude each other
   if ( std::puts( fingerprint( key.value().digest() ).c_str() ) < 0 or std::fflush( stdout ) != 0 ) {
     fail( "cannot write to standard output" );
   }

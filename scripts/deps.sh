@@ -1,5 +1,5 @@
 #!/bin/bash
-# scripts/deps.sh GROUP...    groups: build test fuzz demo model soak bench bench-handover bench-peers report dev
+# scripts/deps.sh GROUP...    groups: build test fuzz demo model soak systemd bench bench-handover bench-peers report dev
 #
 # Installs the Debian packages of these groups that are missing: says which, asks nothing, and is silent and instant
 # when nothing is missing. HOLDFAST_DEPS=no turns it off.
@@ -25,13 +25,14 @@ packages_of() {
     fuzz) echo python3 clang libclang-rt-14-dev libgtest-dev libgmock-dev ;;
     model) echo python3 spin gcc ;;
     soak) echo python3 iproute2 iputils-ping procps util-linux nftables ;;
+    systemd) echo debootstrap util-linux ;;
     bench) echo python3 iproute2 util-linux libgtest-dev libgmock-dev ;;
     bench-handover) packages_of bench && echo iputils-ping procps nftables openssh-client openssh-server autossh mosh ;;
     bench-peers) packages_of bench && echo openssl openssh-client openssh-server socat haproxy nginx-light libnginx-mod-stream stunnel4 spiped ;;
     report) echo pandoc weasyprint fonts-dejavu-core ;;
     dev) echo clang clang-format clang-tidy gcovr ;;
     *)
-      echo "deps: there is no group '$1' (groups: build test fuzz demo model soak bench bench-handover bench-peers report dev)" >&2
+      echo "deps: there is no group '$1' (groups: build test fuzz demo model soak systemd bench bench-handover bench-peers report dev)" >&2
       exit 2
       ;;
   esac

@@ -73,7 +73,12 @@ void TunnelEnd::restore( const Survey::Found& found, Fd socket )
   const SessionRecord& record = session.record();
   const bool ends = session.reset_by_us() or session.reset_by_peer(); // serve() tells
   const bool is_to_be_dialled = side_ == Side::acceptor and record.cookie == 0 and not session.connected();
-  if ( not ends and record.blamed >= blamed_max ) {
+  if ( session.reset_by_us() and not socket
+       and record.cookie != 0 ) { // not the program's doing, as Reunion writes it
+    log_.warn( "{}: ended: its connection was not kept for us", name( session ) );
+    release( session );
+    tunnel_.touch( session );
+  } else if ( not ends and record.blamed >= blamed_max ) {
     log_.error( "session {} was served whenever a process crashed", session.id() );
     reset( session, ResetReason::inconsistent );
   } else if ( not ends and record.cookie == 0 and side_ == Side::opener ) { // it was just being made,

@@ -44,6 +44,20 @@ def a_key_is_made_once_and_shown_without_any_port():
         assert len(seen) == 2 and sorted(os.listdir(state)) == ["client_key", "host_key"]
 
 
+def root_is_shown_the_key_of_any_user():
+    """As that of a service whose user is a dynamic one; what is missing is made for that user."""
+    if os.geteuid() != 0:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 12345, -1)
+        for name, file in FILES.items():
+            key = Path(folder, file)
+            first = outcome(name, "--print-key", "--state-dir", folder)
+            assert first[0] == 0 and first == outcome(name, "--print-key", "--state-dir", folder), first
+            assert key.stat().st_uid == os.stat(folder).st_uid == 12345
+            refused(1, name, "--state-dir", folder, *PORTS[name], words=[folder, "12345"])
+
+
 def a_key_that_cannot_be_shown_is_trouble():
     with tempfile.TemporaryDirectory() as folder, open("/dev/full", "wb") as full:
         with Program("sproxy", "--print-key", "--state-dir", folder, stdin=subprocess.DEVNULL, stdout=full) as program:
@@ -121,6 +135,7 @@ def options_that_contradict_each_other_end_with_one_line_and_status_2():
 
 tell(
     a_key_is_made_once_and_shown_without_any_port,
+    root_is_shown_the_key_of_any_user,
     a_key_that_cannot_be_shown_is_trouble,
     wrong_keys_and_folders_end_with_one_line_and_status_1,
     a_list_with_a_damaged_line_is_refused,

@@ -162,6 +162,15 @@ def ended(world):
     for service in (cproxy, sproxy):
         service.keeps(OURS, "nothing is left of many sessions")
 
+    # Not in the store, as when that is full: there is nothing to go on with.
+    app, far = pair(world, net, target)
+    cproxy.keeps(OURS + 1, "one session")
+    cproxy.manager.lose_last()
+    cproxy.restart(kill_all)
+    world.until(lambda: app.over and far.over, 15, "both ends to hear of it")
+    world.check(app.was_reset and far.was_reset, "a session of which nothing was kept is reset")
+    world.check("ended: its connection was not kept" in cproxy.proxy.log(), "the log does not say that the program did it")
+
     # Stopped for good: sessions end with a reset, whoever has copies.
     app, far = pair(world, net, target)
     orderly_end(world, cproxy)

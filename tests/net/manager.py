@@ -51,6 +51,10 @@ class Manager:
             os.close(number)
         self.kept = []
 
+    def lose_last(self):
+        """As when there was no room for it."""
+        os.close(self.kept.pop()[1])
+
     def _hear(self):
         for _ in range(64):
             try:
