@@ -138,7 +138,7 @@ int run( int argc, char** argv, Register& shared )
 // Called by the keeper (kept.cc) in the process of a worker. Nothing is thrown across.
 extern "C" [[gnu::visibility( "default" )]] int holdfast_worker( int argc, char** argv, holdfast::Register* shared )
 {
-  return holdfast::program::run_main( "sproxy", [&] { return holdfast::run( argc, argv, *shared ); } );
+  return holdfast::program::run_worker( "sproxy", [&] { return holdfast::run( argc, argv, *shared ); } );
 }
 
 // Before an upgrade: whether we could go on with what the workers of another version keep. 0: yes.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "keeper/register.hh"
+#include "keeper/standard_error.hh"
 #include "net/error.hh"
 #include "net/left.hh"
 #include "net/loop.hh"
@@ -17,7 +18,9 @@
 #include <array>
 #include <charconv>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -29,6 +32,22 @@
 
 // What a proxy does as the worker of a keeper.
 namespace holdfast::program {
+
+// Runs the body of a worker. What it throws ends it with one line, as in run_main(). But whoever cannot take over
+// has sessions to lose, so he does not wait until somebody takes that line: the next one may succeed.
+template<typename Body>
+int run_worker( const char* name, Body body ) noexcept
+{
+  try {
+    return body();
+  } catch ( const std::exception& trouble ) {
+    std::array<char, 1024> line {};
+    const int size = std::snprintf( line.data(), line.size(), "%s: %s\n", name, trouble.what() );
+    const std::size_t most = line.size() - 1;
+    static_cast<void>( StandardError().write( line.data(), std::min( static_cast<std::size_t>( size ), most ) ) );
+    return status_trouble;
+  }
+}
 
 // What the environment says, if anything. We have one thread.
 inline std::string_view environment( const char* name )

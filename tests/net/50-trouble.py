@@ -343,24 +343,33 @@ def logs(world):
             for proxy in (cproxy, sproxy):
                 kill(proxy)
             load.goes_on(f"deaths with {kind.story}")
-        log = talk_until_full(world, net, target, port, near)
+        come_and_go(world, net, target, port, 60)  # the log says of each that it was opened and that it ended
+        cannot_start(world, cproxy, world.state(cproxy.name) / "client_key", load, kind.story)
+        come_and_go(world, net, target, port, 60)
+        near.read()
+        come_and_go(world, net, target, port, 20, near.read)
+        log = near.read()
         if log is not None:
             world.check("lines missing here" in log, "once there is room again, the log says that lines are missing, and goes on")
         load.leave()
 
 
-def talk_until_full(world, net, target, port, log):
-    """The log says of each session that it was opened and that it ended. What was in it once somebody read it, if ever."""
-    for _ in range(60):
+def come_and_go(world, net, target, port, count, then=lambda: None):
+    for _ in range(count):
         for end in pair(world, net, target, port):
             end.close()
-    log.read()
-    for _ in range(20):
-        for end in pair(world, net, target, port):
-            end.close()
-        world.during_quietly(0.02)
-        log.read()
-    return log.read()
+        then()
+
+
+def cannot_start(world, proxy, key, load, story):
+    """A worker that cannot start, and wants to say so, must not wait either: the next one may succeed."""
+    load.begin(PIECE // 4)
+    right = key.read_bytes()
+    key.write_bytes(b"no key")
+    kill(proxy)
+    world.during_quietly(0.3)
+    key.write_bytes(right)
+    load.goes_on(f"starts that failed with {story}", 20)
 
 
 PARTS = {"upgrade": upgrade, "both": both, "paused": paused, "memory": memory, "budget": budget, "descriptors": descriptors, "logs": logs}
