@@ -250,7 +250,7 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
     }
     const std::size_t before = batch.bytes();
     if ( tunnel != nullptr and not batch.full() ) {
-      tunnel->transmit( batch, now, pulse_.round_trip() );
+      tunnel->transmit( batch, now, pulse_.round_trips() );
     }
     if ( batch.bytes() > before ) {
       pulse_.carried( now );
