@@ -131,7 +131,7 @@ void Inflow::prepare_news( Time now, RoundTrip round_trip )
   // series).
   const Duration elapsed = now - rate_since_;
   if ( rate_since_ != Time {} and elapsed >= std::max( round_trip.usual, rate_period_min ) ) {
-    const double bytes = static_cast<double>( record_.delivered - rate_from_ );
+    const auto bytes = static_cast<double>( record_.delivered - rate_from_ );
     const double trips = static_cast<double>( elapsed.count() )
                          / static_cast<double>( ( round_trip.usual + turn_allowance ).count() );
     const double per_trip = bytes / trips;

@@ -16,8 +16,8 @@ struct RoundTrip
   {}
   RoundTrip( Duration usual_one, Duration least_one ) : usual( usual_one ), least( least_one ) {}
 
-  Duration usual; // smoothed
-  Duration least;
+  Duration usual {}; // smoothed
+  Duration least {};
 };
 
 } // namespace holdfast
