@@ -6,6 +6,12 @@
 
 namespace holdfast {
 
+namespace {
+
+constexpr std::size_t spare_max = 2 * FrameBatch::bytes_max;
+
+} // namespace
+
 void FrameBatch::start( std::vector<std::byte>& rest )
 {
   assert( rest_ == nullptr );
@@ -50,21 +56,21 @@ void FrameBatch::finish( std::size_t taken )
   assert( rest_ != nullptr and taken <= bytes_ );
   std::vector<std::byte>& rest = *rest_;
   rest_ = nullptr;
-  if ( taken == bytes_ ) {
-    rest.clear();
-    if ( rest.capacity() > 0 ) {
-      rest.shrink_to_fit(); // an idle link holds no memory
-    }
-    return;
-  }
   std::vector<std::byte> left;
-  left.reserve( bytes_ - taken );
+  if ( taken < bytes_ ) {
+    left.swap( spare_ );
+    left.reserve( bytes_ - taken );
+  }
   for ( const auto slice : slices() ) { // the first slice may be the old rest itself
     const std::size_t skip = std::min( taken, slice.size() );
     taken -= skip;
     left.insert( left.end(), slice.begin() + static_cast<std::ptrdiff_t>( skip ), slice.end() );
   }
-  rest = std::move( left );
+  rest.swap( left );
+  if ( left.capacity() > spare_.capacity() and left.capacity() <= spare_max ) {
+    left.clear();
+    left.swap( spare_ );
+  } // an idle link holds no memory
 }
 
 void FrameBatch::append( std::span<const std::byte> slice )

@@ -19,7 +19,7 @@ namespace holdfast {
 //
 // A payload is referred to where it lies until finish(), which must follow in the same turn; what the socket did
 // not take is copied then, so that the memory it lay in may be forgotten, or used for something else, while the
-// rest waits.
+// rest waits. The memory of a rest that was taken is kept for the next one: a busy link has a rest every few turns.
 class FrameBatch
 {
 public:
@@ -48,6 +48,7 @@ private:
   std::span<std::byte> scratch( std::size_t size );
 
   std::vector<std::byte>* rest_ = nullptr;
+  std::vector<std::byte> spare_ {}; // memory, no bytes
   std::array<std::byte, 16384> headers_ {};
   std::size_t headers_used_ = 0;
   std::array<std::span<const std::byte>, slices_max> slices_ {};

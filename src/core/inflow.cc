@@ -11,9 +11,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr Duration rate_period_min = 10ms; // shorter spans say more about scheduling than about the path
-constexpr Duration turn_allowance = 2ms;   // what both sides' loops add to the round trip
-constexpr std::size_t slices_max = 4;      // a data frame touches two chunks; the window may be cut small
+constexpr Duration rate_period_min = 10ms;         // shorter spans say more about scheduling than about the path
+constexpr Duration turn_allowance = 2ms;           // what both sides' loops add to the round trip
+constexpr std::size_t window_of_machine = 4194304; // 6 ms at 700 MB/s: a process waits so long for a processor
+constexpr std::size_t bytes_per_ns = 2;            // no processor moves 2 GB/s through a proxy
+constexpr std::size_t slices_max = 4;              // a data frame touches two chunks; the window may be cut small
 
 } // namespace
 
@@ -120,7 +122,7 @@ bool Inflow::urgent_news() const
   return news() and ( finished() or record_.delivered - told_ >= window_ / 4 );
 }
 
-void Inflow::prepare_news( Time now, Duration round_trip )
+void Inflow::prepare_news( Time now, RoundTrip round_trip )
 {
   // The window is to cover twice what is delivered in a round trip: then the sender is held back by the path or by
   // the program, not by us. A program that stopped reading delivers nothing and gets no more. What the rate has
@@ -128,20 +130,29 @@ void Inflow::prepare_news( Time now, Duration round_trip )
   // alone grows by only 1.4 each round trip and holds down TCP's slow start, which doubles (docs/bench.md has the
   // series).
   const Duration elapsed = now - rate_since_;
-  if ( rate_since_ != Time {} and elapsed >= std::max( round_trip, rate_period_min ) ) {
-    const double bytes = static_cast<double>( record_.delivered - rate_from_ );
-    const double trips
-      = static_cast<double>( elapsed.count() ) / static_cast<double>( ( round_trip + turn_allowance ).count() );
+  if ( rate_since_ != Time {} and elapsed >= std::max( round_trip.usual, rate_period_min ) ) {
+    const auto bytes = static_cast<double>( record_.delivered - rate_from_ );
+    const double trips = static_cast<double>( elapsed.count() )
+                         / static_cast<double>( ( round_trip.usual + turn_allowance ).count() );
     const double per_trip = bytes / trips;
     const double growth = std::max( per_trip - per_trip_, 0.0 );
     const double wanted = std::min( 2 * per_trip + 4 * growth, static_cast<double>( limits_.window_max ) );
     per_trip_ = per_trip;
-    window_ = std::max( window_, static_cast<std::size_t>( wanted ) );
+    window_ = std::max( window_, std::min( static_cast<std::size_t>( wanted ), of_use( round_trip.least ) ) );
     rate_since_ = now;
     rate_from_ = record_.delivered;
   }
   limit_ = std::max( limit_, record_.delivered + window_ );
   offered_most_ = std::max( offered_most_, limit_ );
+}
+
+// A round trip that is long only because bytes wait in both processes and their kernels wants a larger window, and
+// with that they wait longer: on a loopback it grew to 16 MiB, and every byte was read and wiped when it had left
+// the cache. So no window is larger than what the fastest of machines can move in the time that the path itself
+// takes, and some MiB for everything else.
+std::size_t Inflow::of_use( Duration least )
+{
+  return window_of_machine + static_cast<std::size_t>( std::min( least, Duration { 1h } ).count() ) * bytes_per_ns;
 }
 
 bool Inflow::replay_due() const

@@ -2,6 +2,7 @@
 
 #include "core/chain.hh"
 #include "core/fault.hh"
+#include "core/round_trip.hh"
 #include "core/time.hh"
 #include "core/types.hh"
 
@@ -69,7 +70,7 @@ public:
   [[nodiscard]] bool urgent_news() const;
   // A frame carries delivered() and window() now. Before: lets the window grow with the rate, `round_trip` being
   // the link's.
-  void prepare_news( Time now, Duration round_trip );
+  void prepare_news( Time now, RoundTrip round_trip );
   void told()
   {
     told_ = delivered();
@@ -99,6 +100,8 @@ private:
     let_go, // bytes had to be let go
     asked   // and were asked for again; until they come, whatever comes behind them is no surprise
   };
+
+  [[nodiscard]] static std::size_t of_use( Duration least );
 
   InflowRecord& record_;
   Limits limits_;

@@ -15,6 +15,7 @@ constexpr std::uint8_t step_bits = 0x1f; // of the flags
 constexpr Duration interval_max = 1h;    // longer ones are not believed
 constexpr Duration absence_min = 1s;
 constexpr Duration sleep_min = 5s; // no machine is as busy as that: it was stopped or suspended
+constexpr Duration least_period = std::chrono::seconds { 10 };
 constexpr std::uint64_t round_trip_max_us = 60'000'000; // beyond it somebody's stamps are wrong
 
 std::uint64_t stamp( Time now )
@@ -186,7 +187,19 @@ void Pulse::measure_round_trip( const FrameHeader& header, Time now )
     return;
   }
   last_round_trip_ = std::chrono::microseconds { elapsed - header.window };
+  note_least( now );
   round_trip_ = round_trip_ == Duration {} ? last_round_trip_ : ( 7 * round_trip_ + last_round_trip_ ) / 8;
+}
+
+// The path may have become longer: so a least one counts for two periods at most.
+void Pulse::note_least( Time now )
+{
+  if ( now >= least_until_ ) {
+    least_before_ = round_trip_ == Duration {} ? last_round_trip_ : least_;
+    least_ = last_round_trip_;
+    least_until_ = now + least_period;
+  }
+  least_ = std::min( least_, last_round_trip_ );
 }
 
 } // namespace holdfast

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/frame.hh"
+#include "core/round_trip.hh"
 #include "core/time.hh"
 
 #include <algorithm>
@@ -74,6 +75,8 @@ public:
   [[nodiscard]] bool hopeless( Time now ) const;
   [[nodiscard]] Duration silence( Time now ) const { return now - heard_; }
   [[nodiscard]] Duration round_trip() const { return round_trip_; } // smoothed; 0 before the first measurement
+  // With the least one of the last ten to twenty seconds, or since then when there was none.
+  [[nodiscard]] RoundTrip round_trips() const { return { round_trip_, std::min( least_, least_before_ ) }; }
   // What heartbeats are early or late by on their way, times four, but never more than doubles the misses.
   [[nodiscard]] Duration allowance() const;
 
@@ -94,6 +97,7 @@ private:
   [[nodiscard]] Duration judged_interval() const; // that its silence is measured against
   void measure_gap( unsigned peer_step, Time now );
   void measure_round_trip( const FrameHeader& header, Time now );
+  void note_least( Time now );
 
   Config config_;
   unsigned step_max_;
@@ -110,6 +114,9 @@ private:
   std::optional<std::uint64_t> waking_ {}; // our clock when we woke up, until the peer has heard a later reading
   Duration round_trip_ {};
   Duration last_round_trip_ {};
+  Duration least_ {};               // of a period that is under way
+  Duration least_before_ {};        // of the one before
+  Time least_until_ {};             // when the period ends
   Duration deviation_ {};           // of the peer's beats at the fast pace, smoothed
   std::optional<Time> gap_from_ {}; // when a beat was heard that the next follows at the fast pace
   std::uint64_t peer_stamp_ = 0;    // the peer's clock as last heard, microseconds

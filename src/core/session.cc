@@ -230,7 +230,7 @@ bool Session::something_can_wait() const
   return not closed_ and not reset_by_us() and not reset_by_peer() and ( inflow_.news() or inflow_.hungry() );
 }
 
-void Session::speak( FrameBatch& batch, Time now, Duration round_trip, std::size_t piece_max )
+void Session::speak( FrameBatch& batch, Time now, RoundTrip round_trip, std::size_t piece_max )
 {
   if ( closed_ or reset_by_peer() ) {
     return;
@@ -296,7 +296,7 @@ FrameHeader Session::header( FrameType type ) const
   return header;
 }
 
-FrameHeader Session::header_with_news( FrameType type, Time now, Duration round_trip )
+FrameHeader Session::header_with_news( FrameType type, Time now, RoundTrip round_trip )
 {
   inflow_.prepare_news( now, round_trip );
   inflow_.told();
@@ -307,7 +307,7 @@ void Session::speak_early( std::vector<std::byte>& into,
                            std::uint64_t hello,
                            bool data,
                            Time now,
-                           Duration round_trip )
+                           RoundTrip round_trip )
 {
   if ( not known() or closed_ or reset_by_us() or reset_by_peer() or inflow_.hungry() ) {
     return;
@@ -341,7 +341,7 @@ std::array<std::byte, sizeof( Position )> Session::next_in_bytes() const
   return next;
 }
 
-void Session::say_resume( FrameBatch& batch, Time now, Duration round_trip )
+void Session::say_resume( FrameBatch& batch, Time now, RoundTrip round_trip )
 {
   inflow_.prepare_news( now, round_trip ); // it is told here, so no ack may follow that could open the window
   inflow_.replay_asked();

@@ -104,11 +104,11 @@ public:
   [[nodiscard]] bool has_something_to_say() const;
   // Says the next thing, one frame, if there is any; acknowledgements that can wait are said too.
   // Of its bytes at most `piece_max` at once.
-  void speak( FrameBatch& batch, Time now, Duration round_trip, std::size_t piece_max = FrameHeader::payload_max );
+  void speak( FrameBatch& batch, Time now, RoundTrip round_trip, std::size_t piece_max = FrameHeader::payload_max );
   // On a link that does not carry the session yet, behind its hello, which has this number: positions, and with
   // `data` also the bytes not acknowledged when they are few; at most early_size_max in all. Nothing if it must be
   // said after the welcome. Nothing changes for the link that carries the session now.
-  void speak_early( std::vector<std::byte>& into, std::uint64_t hello, bool data, Time now, Duration round_trip );
+  void speak_early( std::vector<std::byte>& into, std::uint64_t hello, bool data, Time now, RoundTrip round_trip );
   // Bytes of a session that go into the first flight of a link. What was typed in an outage is fewer; of more the
   // peer may have the most already, and only it knows.
   static constexpr std::size_t early_bytes_max = 1024;
@@ -126,8 +126,8 @@ private:
   }
   void reset_by_peer( ResetReason reason );
   [[nodiscard]] FrameHeader header( FrameType type ) const;
-  [[nodiscard]] FrameHeader header_with_news( FrameType type, Time now, Duration round_trip );
-  void say_resume( FrameBatch& batch, Time now, Duration round_trip );
+  [[nodiscard]] FrameHeader header_with_news( FrameType type, Time now, RoundTrip round_trip );
+  void say_resume( FrameBatch& batch, Time now, RoundTrip round_trip );
   [[nodiscard]] FrameHeader resume_header() const;
   [[nodiscard]] std::array<std::byte, sizeof( Position )> next_in_bytes() const;
   [[nodiscard]] Verdict resumed( const Frame& frame );

@@ -199,7 +199,7 @@ void Tunnel::speak_early( std::vector<std::byte>& into,
                           std::uint64_t hello,
                           bool data,
                           Time now,
-                          Duration round_trip )
+                          RoundTrip round_trip )
 {
   assert( side_ == Side::opener );
   std::vector<Session*> all;
@@ -340,7 +340,7 @@ Verdict Tunnel::receive_for_unknown( const FrameHeader& header )
   return closed_.size() > unknown_max ? Verdict { Fault::too_many_unknown } : std::nullopt;
 }
 
-void Tunnel::transmit( FrameBatch& batch, Time now, Duration round_trip )
+void Tunnel::transmit( FrameBatch& batch, Time now, RoundTrip round_trip )
 {
   while ( not batch.full() and not closed_.empty() ) {
     const Refusal refusal = closed_.front();

@@ -76,7 +76,7 @@ public:
                     std::uint64_t hello,
                     bool data,
                     Time now,
-                    Duration round_trip );
+                    RoundTrip round_trip );
   void detach();
   // The other end of the tunnel is lost: every session that it may know of ends with this reason, as if it had
   // reset it. Sessions it was never told of go on, and may be told to another one.
@@ -90,7 +90,7 @@ public:
   {
     return attached_ and ( not turns_.empty() or not greetings_.empty() or not closed_.empty() );
   }
-  void transmit( FrameBatch& batch, Time now, Duration round_trip );
+  void transmit( FrameBatch& batch, Time now, RoundTrip round_trip );
   // Ended by the peer: it said goodbye with this reason.
   [[nodiscard]] std::optional<ResetReason> goodbye() const { return goodbye_; }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/initiation.hh"
+#include "net/tls_socket.hh"
 #include "net/wire.hh"
 
 #include <openssl/types.h>
@@ -98,6 +99,7 @@ private:
   // Where the slices of one record are gathered, or early data arrive; all links of the process are served one
   // after another.
   mutable std::array<std::byte, 16384> record_ {};
+  mutable TlsBuffers buffers_ {};
 };
 
 } // namespace holdfast

@@ -15,8 +15,7 @@ namespace holdfast {
 
 namespace {
 
-constexpr int tickets_given = 4;           // for one link: so many dials get as far as TLS while it is replaced
-constexpr std::size_t read_buffer = 65536; // ciphertext read at once: four records
+constexpr int tickets_given = 4; // for one link: so many dials get as far as TLS while it is replaced
 
 constexpr std::string_view exporter = "EXPORTER-Channel-Binding"; // RFC 9266, 4.2
 
@@ -167,7 +166,8 @@ void TlsHandshake::finish()
     learn_channel( false );
   }
   open_ = problem_.empty();
-  ::SSL_set_default_read_buffer_len( ssl_, read_buffer ); // not for strangers
+  // From now on the socket reads ahead, for many records; OpenSSL would move the rest to the front for each.
+  ::SSL_set_read_ahead( ssl_, 0 );
   give_tickets();
 }
 

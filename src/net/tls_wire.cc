@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <new>
 
 namespace holdfast {
@@ -18,8 +19,14 @@ constexpr std::size_t small_record = 1400;
 
 // What is read in one call is bounded in ciphertext, too: records of one byte cost as much as large ones, 11,000 of
 // them 25 ms. Who has not sent any data yet, not even a greeting, gets less.
-constexpr int reads_at_once = 4;
+constexpr int reads_at_once = 2;
+constexpr std::size_t read_size = TlsBuffers::receiving_size;
 constexpr int reads_of_stranger = 1;
+constexpr std::size_t read_size_of_stranger = 65536;
+
+// Records are sent when so much has been gathered: a batch of frames is one system call, and wakes the other end
+// once.
+constexpr std::size_t gathered_most = TlsBuffers::sending_size - 20480; // one more record fits, and a few tickets
 
 // How many messages of TLS itself may come on an open wire, all of them new keys or tickets: each costs us more
 // than it costs the other end (35 us for 27 bytes). Ours sends none; AES-GCM needs new keys once in 2^24 records
@@ -74,7 +81,9 @@ Transfer TlsWire::receive( std::span<std::byte> into, bool buffered_only )
   if ( broken_ ) {
     return as_before();
   }
-  socket_.allow_reads( buffered_only ? 0 : received_ == 0 ? reads_of_stranger : reads_at_once );
+  const bool is_stranger = received_ == 0;
+  socket_.allow_reads( buffered_only ? 0 : is_stranger ? reads_of_stranger : reads_at_once );
+  socket_.share( not handshake_.is_finished() ? 0 : is_stranger ? read_size_of_stranger : read_size );
   std::size_t total = 0;
   Transfer last { .kind = Transfer::Kind::moved };
   while ( total < into.size() and last.kind == Transfer::Kind::moved ) {
@@ -86,6 +95,7 @@ Transfer TlsWire::receive( std::span<std::byte> into, bool buffered_only )
       last = not_moved( result );
     }
   }
+  socket_.keep();
   // Bytes come first; what ended or failed does so again in the next call.
   return total > 0 ? Transfer { .kind = Transfer::Kind::moved, .count = total } : last;
 }
@@ -104,11 +114,31 @@ Transfer TlsWire::send( std::span<const iovec> from )
   if ( broken_ ) {
     return as_before();
   }
+  if ( not flush() ) {
+    return broken_ ? as_before() : Transfer {};
+  }
+  if ( not handshake_.is_finished() ) {
+    return send_records( from );
+  }
+  socket_.gather();
+  const Transfer taken = send_records( from );
+  broken_ = not socket_.send_gathered() or broken_;
+  return broken_ ? as_before() : taken;
+}
+
+bool TlsWire::flush()
+{
+  broken_ = not socket_.flush() or broken_;
+  return not broken_ and not socket_.owes();
+}
+
+Transfer TlsWire::send_records( std::span<const iovec> from )
+{
   std::size_t total = 0;
   std::size_t slice = 0;
   std::size_t offset = 0; // in that slice
   for ( ;; ) {
-    const std::size_t gathered = gather( from, slice, offset );
+    const std::size_t gathered = socket_.gathered() < gathered_most ? gather( from, slice, offset ) : 0;
     if ( gathered == 0 ) {
       return { .kind = Transfer::Kind::moved, .count = total };
     }
@@ -137,6 +167,7 @@ int TlsWire::write_some( std::span<const std::byte> from, std::size_t& count )
 void TlsWire::say_no_more()
 {
   if ( is_open() and not broken_ ) {
+    static_cast<void>( flush() );
     ::ERR_clear_error();
     ::SSL_shutdown( ssl_.get() ); // close_notify, as far as the socket takes it
     ::ERR_clear_error();
@@ -172,7 +203,7 @@ std::size_t TlsWire::gather( std::span<const iovec> from, std::size_t& slice, st
     const std::span<const std::byte> all { static_cast<const std::byte*>( from[slice].iov_base ),
                                            from[slice].iov_len };
     const auto rest = all.subspan( offset, std::min( all.size() - offset, record.size() - filled ) );
-    std::ranges::copy( rest, record.subspan( filled ).begin() );
+    std::memcpy( record.data() + filled, rest.data(), rest.size() );
     filled += rest.size();
     offset += rest.size();
     if ( offset == all.size() ) {

@@ -26,7 +26,7 @@ class TlsWire : public Wire
 {
 public:
   TlsWire( const TlsContext& context, Fd socket )
-    : context_( context ), socket_( std::move( socket ) ), handshake_( context, socket_ )
+    : context_( context ), socket_( std::move( socket ), context.buffers_ ), handshake_( context, socket_ )
   {}
 
   Fd& socket() override { return socket_.fd(); }
@@ -39,11 +39,16 @@ public:
   [[nodiscard]] Channel channel() const override { return handshake_.channel(); }
   Transfer receive( std::span<std::byte> into, bool buffered_only ) override;
   Transfer send( std::span<const iovec> from ) override;
+  bool flush() override;
+  [[nodiscard]] bool owes() const override { return socket_.owes(); }
   [[nodiscard]] bool sends_when_readable() const override { return handshake_.waits(); }
   void say_no_more() override;
   void let_return() override { handshake_.let_return(); }
   bool stirred() override { return socket_.stirred(); }
-  [[nodiscard]] bool in_record() const override { return ssl_ and ::SSL_has_pending( ssl_.get() ) == 1; }
+  [[nodiscard]] bool in_record() const override
+  {
+    return socket_.holds() or ( ssl_ and ::SSL_has_pending( ssl_.get() ) == 1 );
+  }
   [[nodiscard]] const std::string& problem() const override
   {
     return problem_.empty() ? handshake_.problem() : problem_;
@@ -59,6 +64,7 @@ public:
 private:
   void start();
   [[nodiscard]] int read_some( std::span<std::byte> into, std::size_t& count );
+  Transfer send_records( std::span<const iovec> from );
   [[nodiscard]] int write_some( std::span<const std::byte> from, std::size_t& count );
   void interrupted();
   std::size_t gather( std::span<const iovec> from, std::size_t& slice, std::size_t& offset );

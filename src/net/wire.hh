@@ -51,6 +51,11 @@ public:
   [[nodiscard]] virtual Transfer receive( std::span<std::byte> into, bool buffered_only = false ) = 0;
   // What was not taken must come again, from the same byte on, and not less of it.
   [[nodiscard]] virtual Transfer send( std::span<const iovec> from ) = 0;
+  // Bytes that were taken wait in the wire until the socket takes more: flush() when it does, and as long as there
+  // are any, send() takes none. They are no more than one send() took.
+  [[nodiscard]] virtual bool owes() const { return false; }
+  // Returns whether nothing is owed. What fails is told by the next receive() or send().
+  virtual bool flush() { return true; }
   // What was not taken waits for the other end, not for the socket: the socket being writable means nothing.
   [[nodiscard]] virtual bool sends_when_readable() const { return false; }
   // Nothing more will be sent; the other direction goes on.

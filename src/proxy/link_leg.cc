@@ -137,7 +137,7 @@ void LinkLeg::ready( std::uint32_t events )
     return;
   }
   if ( ( events & EPOLLOUT ) != 0 ) {
-    writable_ = true;
+    writable_ = wire_->flush();
   }
   if ( ( events & ( EPOLLIN | EPOLLERR | EPOLLHUP ) ) != 0 ) {
     const bool waited = wire_->sends_when_readable();
@@ -250,7 +250,7 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
     }
     const std::size_t before = batch.bytes();
     if ( tunnel != nullptr and not batch.full() ) {
-      tunnel->transmit( batch, now, pulse_.round_trip() );
+      tunnel->transmit( batch, now, pulse_.round_trips() );
     }
     if ( batch.bytes() > before ) {
       pulse_.carried( now );
@@ -283,7 +283,7 @@ void LinkLeg::flush( FrameBatch& batch )
 void LinkLeg::write( FrameBatch& batch )
 {
   const Transfer sent = wire_->send( io_vectors( batch.slices() ) );
-  writable_ = sent.kind == Transfer::Kind::moved and sent.count == batch.bytes();
+  writable_ = sent.kind == Transfer::Kind::moved and sent.count == batch.bytes() and not wire_->owes();
   if ( const Time now = loop_.now(); now < gentle_until_ ) {
     paused_until_ = now + distance_;
   }

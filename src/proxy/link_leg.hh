@@ -110,7 +110,7 @@ public:
   // ever so small. So writes of the first two round trips keep a little distance: what a program writes meanwhile
   // goes together, and nobody waits for a whole round trip until the eleventh segment may go.
   void begin_gently();
-  [[nodiscard]] bool flushed() const { return rest_.empty(); }
+  [[nodiscard]] bool flushed() const { return rest_.empty() and not wire_->owes(); }
   // The other end, which dialled, is one that we expect again.
   void let_return() { wire_->let_return(); }
   // The last words are written; what still arrives is read until the other side closes. A socket that is closed

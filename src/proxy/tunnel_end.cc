@@ -260,7 +260,7 @@ void TunnelEnd::attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, 
 
 void TunnelEnd::speak_early( std::vector<std::byte>& into, std::size_t most, std::uint64_t hello, bool data )
 {
-  const Duration round_trip = link_ ? link_->pulse().round_trip() : Duration {};
+  const RoundTrip round_trip = link_ ? link_->pulse().round_trips() : Duration {};
   tunnel_.speak_early( into, most, hello, data, loop_.now(), round_trip );
 }
 

@@ -117,7 +117,7 @@ void transmit( Link::Place& place, FrameBatch& batch, Tunnel* tunnel, Time host_
     }
     const std::size_t before = batch.bytes();
     if ( tunnel != nullptr and not batch.full() ) {
-      tunnel->transmit( batch, host_now, place.pulse->round_trip() );
+      tunnel->transmit( batch, host_now, place.pulse->round_trips() );
     }
     if ( batch.bytes() > before ) {
       place.pulse->carried( host_now );

@@ -19,7 +19,8 @@ class TlsSocketTest : public testing::Test
 {
 protected:
   std::array<Fd, 2> sockets = socket_pair();
-  TlsSocket ours { std::move( sockets[0] ) };
+  TlsBuffers buffers {};
+  TlsSocket ours { std::move( sockets[0] ), buffers };
   std::unique_ptr<BIO, Deleter<::BIO_free>> bio { ours.make_bio() };
   std::string into = std::string( 1000, '\0' );
 

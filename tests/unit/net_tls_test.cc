@@ -73,7 +73,7 @@ TEST_F( TlsTest, EveryByteArrivesOnceWhateverTheSocketTakes )
       slices.push_back( { all.data() + at, size } );
       at += size;
     }
-    if ( sent < all.size() ) {
+    if ( ends.client->flush() and sent < all.size() ) {
       const Transfer transfer = ends.client->send( slices );
       ASSERT_NE( transfer.kind, Transfer::Kind::failed ) << ends.client->problem();
       sent += transfer.count;
@@ -85,6 +85,48 @@ TEST_F( TlsTest, EveryByteArrivesOnceWhateverTheSocketTakes )
     got.append( into, 0, transfer.count );
   }
   EXPECT_EQ( got, all );
+}
+
+// Each record was a sendmsg of its own once, which woke the other end for a recvmsg of its own.
+TEST_F( TlsTest, ManyRecordsAreOneSystemCallAtEitherEnd )
+{
+  const Ends ends { client, server };
+  ASSERT_TRUE( ends.open() );
+  send_text( *ends.client, "greeting" ); // who has said nothing gets shorter reads
+  ASSERT_EQ( receive_text( *ends.server ), "greeting" );
+  send_text( *ends.client, std::string( 70'000, 'x' ) ); // no small records any more
+  ASSERT_EQ( receive_text( *ends.server ).size(), 70'000U );
+  std::array<int, 2> fds {};
+  ASSERT_EQ( ::socketpair( AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds.data() ), 0 ); // what is sent together
+  ends.client->socket() = Fd { fds[0] };                                                  // must be read together
+  ends.server->socket() = Fd { fds[1] };
+  EXPECT_EQ( send_text( *ends.client, std::string( 90'000, 'x' ) ).count, 90'000U );
+  EXPECT_EQ( receive_text( *ends.server ).size(), 90'000U );
+}
+
+TEST_F( TlsTest, WhatTheSocketDoesNotTakeWaitsInTheWire )
+{
+  const Ends ends { client, server };
+  ASSERT_TRUE( ends.open() );
+  EXPECT_FALSE( ends.client->owes() );
+  EXPECT_TRUE( ends.client->flush() );
+  std::size_t sent = 0;
+  while ( not ends.client->owes() ) {
+    const Transfer transfer = send_text( *ends.client, std::string( 100'000, 'x' ) );
+    ASSERT_EQ( transfer.count, 100'000U ) << "all of it is taken, by the socket or by the wire";
+    sent += transfer.count;
+  }
+  EXPECT_EQ( send_text( *ends.client, "more" ).kind, Transfer::Kind::would_block );
+  EXPECT_FALSE( ends.client->flush() );
+  std::size_t got = 0;
+  while ( got < sent ) {
+    const std::size_t count = receive_text( *ends.server ).size();
+    got += count;
+    ASSERT_TRUE( ends.client->flush() or count > 0 );
+  }
+  EXPECT_FALSE( ends.client->owes() );
+  EXPECT_EQ( send_text( *ends.client, "more" ).count, 4U );
+  EXPECT_EQ( receive_text( *ends.server ), "more" );
 }
 
 // What OpenSSL has read from the socket does not wake anybody: it must be had without reading the socket again.

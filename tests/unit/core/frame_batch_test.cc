@@ -116,6 +116,25 @@ TEST( FrameBatch, AnIdleLinkHoldsNoMemory )
   EXPECT_EQ( rest.capacity(), 0U );
 }
 
+TEST( FrameBatch, ABusyLinksRestsUseTheSameMemory )
+{
+  const auto batch = std::make_unique<FrameBatch>();
+  const auto rest_of_a_turn = [&]( Bytes& rest ) {
+    batch->start( rest );
+    batch->put( { .type = FrameType::data, .session = 1 }, raw( std::string( 10000, 'x' ) ) );
+    batch->finish( 32 );
+    const auto* const memory = rest.data();
+    batch->start( rest );
+    batch->finish( batch->bytes() );
+    EXPECT_EQ( rest.capacity(), 0U );
+    return memory;
+  };
+  Bytes one;
+  Bytes other;
+  const auto* const memory = rest_of_a_turn( one );
+  EXPECT_EQ( rest_of_a_turn( other ), memory ) << "the batch keeps it, not the link";
+}
+
 TEST( FrameBatch, WhenOnlyOneSliceIsLeftAFrameOfTwoHasNoRoom )
 {
   const auto batch = std::make_unique<FrameBatch>();

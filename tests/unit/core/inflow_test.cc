@@ -47,7 +47,7 @@ struct Sink
     return out;
   }
   // What a frame with news would say.
-  std::pair<Position, std::size_t> tell( Time now = at( 0s ), Duration round_trip = 1ms )
+  std::pair<Position, std::size_t> tell( Time now = at( 0s ), RoundTrip round_trip = 1ms )
   {
     in.prepare_news( now, round_trip );
     in.told();
@@ -309,8 +309,9 @@ TEST( Inflow, NoNewsIsNeverUrgent )
 }
 
 // One round trip after another: the peer fills the window that it knows of, and the program reads it all.
-std::size_t window_after( Sink& sink, Duration round_trip, std::size_t bytes_per_second, Duration time )
+std::size_t window_after( Sink& sink, RoundTrip trip, std::size_t bytes_per_second, Duration time )
 {
+  const Duration round_trip = trip.usual;
   Position sent = sink.in.next();
   auto [acknowledged, window] = sink.tell();
   const auto path = static_cast<std::size_t>( static_cast<double>( bytes_per_second ) / 1e9
@@ -324,7 +325,7 @@ std::size_t window_after( Sink& sink, Duration round_trip, std::size_t bytes_per
       budget -= size;
       sink.read( std::string::npos, at( now ) );
     }
-    std::tie( acknowledged, window ) = sink.tell( at( now ), round_trip );
+    std::tie( acknowledged, window ) = sink.tell( at( now ), trip );
   }
   return window;
 }
@@ -342,6 +343,17 @@ TEST( Inflow, TheWindowGrowsNoFurtherThanAllowed )
   Sink small { 65536, 64, 0, 1000 };
   EXPECT_EQ( small.in.window(), 1000U );
   EXPECT_EQ( window_after( small, 100ms, 125'000'000, 3s ), 1000U );
+}
+
+// On a loopback the round trip is nothing but bytes that wait, and more of them wait in a larger window: it once
+// grew to all that was allowed.
+TEST( Inflow, WhatWaitsInTheWayMakesNoLargerWindow )
+{
+  Sink sink { 65536, 64, 0, 16U << 20U };
+  const RoundTrip busy { 4ms, 200us };
+  EXPECT_LE( window_after( sink, busy, 700'000'000, 3s ), ( 4U << 20U ) + 400'000 );
+  Sink far { 65536, 1024, 0, 16U << 20U };
+  EXPECT_EQ( window_after( far, { 100ms, 20ms }, 700'000'000, 3s ), 16U << 20U );
 }
 
 TEST( Inflow, TheWindowOfASlowPathStaysSmall )

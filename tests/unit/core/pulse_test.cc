@@ -139,6 +139,29 @@ TEST( Pulse, OneLateHeartbeatDoesNotCountForMuch )
   EXPECT_NEAR( static_cast<double>( machines.here.round_trip().count() ), 200e6, 1e6 ) << "but a longer path does";
 }
 
+TEST( Pulse, TheLeastRoundTripIsThatOfTheLastWhile )
+{
+  Machines machines;
+  EXPECT_EQ( machines.here.round_trips().least, 0s );
+  Time now = start;
+  machines.exchange( now += 100ms, 5ms, 0ms, 5ms );
+  EXPECT_EQ( machines.here.round_trips().least, 10ms ) << "the only one";
+  for ( int i = 0; i < 95; ++i ) {
+    machines.exchange( now += 100ms, 50ms, 0ms, 50ms );
+    EXPECT_EQ( machines.here.round_trips().least, 10ms ) << "what waits in the way makes no path longer";
+  }
+  machines.exchange( now += 100ms, 2ms, 0ms, 2ms );
+  EXPECT_EQ( machines.here.round_trips().least, 4ms );
+  for ( int i = 0; i < 100; ++i ) {
+    machines.exchange( now += 100ms, 50ms, 0ms, 50ms );
+    EXPECT_EQ( machines.here.round_trips().least, 4ms );
+  }
+  for ( int i = 0; i < 110; ++i ) {
+    machines.exchange( now += 100ms, 50ms, 0ms, 50ms );
+  }
+  EXPECT_EQ( machines.here.round_trips().least, 100ms ) << "but a longer path does";
+}
+
 TEST( Pulse, StampsThatCannotBeAreIgnored )
 {
   Machines machines;
