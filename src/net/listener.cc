@@ -35,14 +35,13 @@ struct Listener::Door : Watcher
 };
 
 Listener::Listener( Loop& loop, std::vector<Fd> sockets, Arrived arrived, Exhausted exhausted, int spare )
-  : loop_( loop )
-  , arrived_( std::move( arrived ) )
-  , exhausted_( std::move( exhausted ) )
-  , spare_( spare )
-  , paused_until_( loop.now() )
+  : loop_( loop ), arrived_( std::move( arrived ) ), exhausted_( std::move( exhausted ) ), spare_( spare )
 {
   for ( Fd& socket : sockets ) {
     doors_.push_back( std::make_unique<Door>( *this, std::move( socket ) ) );
+  }
+  if ( only_spare_ones_left() ) {
+    paused_until_ = loop_.now(); // the process before us may have taken them: looks again at the first tick
   }
 }
 

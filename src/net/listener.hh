@@ -12,7 +12,7 @@ namespace holdfast {
 
 // Listening sockets: accepts what comes and hands it on. When the process has no descriptor left, or only those
 // that are to be spared, it says so and tries again a second later; the connections wait in the kernel's queue
-// meanwhile. It begins with its first tick().
+// meanwhile.
 class Listener
 {
 public:
@@ -45,8 +45,7 @@ private:
   Exhausted exhausted_;
   int spare_;
   std::vector<std::unique_ptr<Door>> doors_ {};
-  Time paused_until_; // at first until the first tick(): whoever was here before us may have taken all but the
-                      // spare ones
+  Time paused_until_ = never;
 };
 
 } // namespace holdfast

@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
+#include <initializer_list>
 #include <type_traits>
 #include <utility>
 
@@ -33,11 +35,25 @@ struct Head
   std::uint32_t reserved = 0;
 };
 
-// Another number with each change to what follows.
-#ifndef HOLDFAST_LAYOUT // a test builds a program of the next one
-#define HOLDFAST_LAYOUT 4
+// The layouts that we can go on with; another number with each change to what follows. The first one is that of
+// memory we make. Memory keeps the layout it was made with, whoever goes on with it: so a version that still knows
+// the one before can be upgraded to, and gone back from.
+#ifndef HOLDFAST_LAYOUTS // tests build programs of other versions
+#define HOLDFAST_LAYOUTS 4
 #endif
-constexpr std::uint64_t layout_magic = 0x48464152454e4130 + HOLDFAST_LAYOUT; // "HFARENA4"
+constexpr std::array<std::uint64_t, std::initializer_list<int> { HOLDFAST_LAYOUTS }.size()> layouts {
+  HOLDFAST_LAYOUTS
+};
+constexpr std::uint64_t magic_of( std::uint64_t layout )
+{
+  return 0x48464152454e4130 + layout; // "HFARENA4"
+}
+
+bool is_known( std::uint64_t magic )
+{
+  return std::ranges::any_of( layouts, [magic]( std::uint64_t layout ) { return magic == magic_of( layout ); } );
+}
+
 constexpr std::uint64_t tunnels_spare = 64;    // taken while their tunnels are being ended
 constexpr std::uint64_t count_max = 1U << 28U; // of slots or chunks: 4 TiB
 
@@ -163,7 +179,7 @@ Arena::Arena( Config config )
   const Layout layout { config };
   Head& head = view<Head>( shared_.memory(), 0, 1 ).front();
   head = { .sessions = layout.slots, .chunks = layout.chunks };
-  head.magic = layout_magic;
+  head.magic = magic_of( layouts.front() );
 }
 
 Arena::Arena( const Layout& layout, Fd&& fd ) // by reference: the layout may still have to be read from it
@@ -192,7 +208,7 @@ Arena::Layout Arena::layout_of( const Fd& left )
   if ( got < 0 or ::fstat( left.get(), &status ) != 0 ) {
     fail( "cannot read the memory of the sessions (pread)" );
   }
-  const bool known = got == sizeof( head ) and head.magic == layout_magic and head.sessions <= count_max
+  const bool known = got == sizeof( head ) and is_known( head.magic ) and head.sessions <= count_max
                      and head.chunks > 0 and head.chunks <= count_max;
   if ( not known ) {
     throw StartupError( "the memory of the sessions has a layout that this version does not know; end the version "

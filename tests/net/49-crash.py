@@ -89,7 +89,8 @@ def crash_without_network(world, held, cproxy, sproxy):
 
 
 def upgrade(world):
-    """A program of its own in a folder, with a copy put in its place, and with one whose memory is laid out in another way."""
+    """A program of its own in a folder, with a copy put in its place, with the next version, from which we go back, and with one
+    that does not know how its memory is laid out."""
     net = harness.Routed(world)
     start_telnetd(world, net.server)
     folders = {name: world.folder / name for name in ("cproxy.bin", "sproxy.bin")}
@@ -116,11 +117,20 @@ def upgrade(world):
             world.same(library_of(proxy.worker, library), installed, "the worker runs the file that is installed now")
             held.until_typed_arrived()
             held.until_pings(3)
-        next_one = ours.parent / "tests" / "next"
-        install(next_one, folder, proxy.name)
+        others = ours.parent / "tests" / "next"
+        for version, origin in (("next", others / "next"), ("earlier", ours)):
+            install(origin, folder, proxy.name)
+            installed = (folder / library).stat().st_ino
+            held.type_something()
+            answer = ask(proxy)
+            world.check(answer.returncode == 0, f"the {version} version goes on: {answer.stdout.strip()}{answer.stderr.strip()}")
+            world.same(library_of(proxy.worker, library), installed, "the worker runs that one")
+            held.until_typed_arrived()
+            held.until_pings(3)
+        install(others / "stranger", folder, proxy.name)
         worker = proxy.worker
         answer = ask(proxy)
-        world.check(answer.returncode == 1 and "goes on as it is" in answer.stderr, f"the next version refuses: {answer.stderr.strip()}")
+        world.check(answer.returncode == 1 and "goes on as it is" in answer.stderr, f"a strange version refuses: {answer.stderr.strip()}")
         world.check("layout" in proxy.log(), "the log says why")
         world.same(proxy.worker, worker, "its worker was left alone")
         held.type_something()
