@@ -12,13 +12,14 @@ constexpr std::size_t spare_max = 2 * FrameBatch::bytes_max;
 
 } // namespace
 
-void FrameBatch::start( std::vector<std::byte>& rest )
+void FrameBatch::start( std::vector<std::byte>& rest, std::size_t most )
 {
   assert( rest_ == nullptr );
   rest_ = &rest;
   headers_used_ = 0;
   slices_used_ = 0;
   bytes_ = 0;
+  most_ = most;
   if ( not rest.empty() ) {
     append( rest );
   }
@@ -48,7 +49,7 @@ void FrameBatch::put_copy( FrameHeader header, std::span<const std::byte> payloa
 
 bool FrameBatch::full() const
 {
-  return bytes_ >= bytes_max or slices_used_ + 2 > slices_max or headers_used_ + inline_max > headers_.size();
+  return bytes_ >= most_ or slices_used_ + 2 > slices_max or headers_used_ + inline_max > headers_.size();
 }
 
 void FrameBatch::finish( std::size_t taken )

@@ -26,12 +26,14 @@ public:
   static constexpr std::size_t bytes_max = 131072; // a turn's worth, and the most that may have to be copied
   static constexpr std::size_t slices_max = 256;   // below IOV_MAX (1024, sysconf(3))
 
-  void start( std::vector<std::byte>& rest );
+  // Is full with `most` bytes; what is put last may go beyond that.
+  void start( std::vector<std::byte>& rest, std::size_t most = bytes_max );
   void put( FrameHeader header, std::span<const std::byte> payload = {} );
   // The same with a payload that need not stay where it is: at most a greeting's.
   void put_copy( FrameHeader header, std::span<const std::byte> payload );
 
   [[nodiscard]] bool full() const;
+  [[nodiscard]] std::size_t room() const { return bytes_ < most_ ? most_ - bytes_ : 0; }
   [[nodiscard]] bool empty() const { return bytes_ == 0; }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   [[nodiscard]] std::span<const std::span<const std::byte>> slices() const
@@ -54,6 +56,7 @@ private:
   std::array<std::span<const std::byte>, slices_max> slices_ {};
   std::size_t slices_used_ = 0;
   std::size_t bytes_ = 0;
+  std::size_t most_ = bytes_max;
 };
 
 // A frame for a link's rest, when no batch is under way: greetings and farewells.

@@ -363,7 +363,8 @@ void Tunnel::transmit( FrameBatch& batch, Time now, RoundTrip round_trip )
     }
     const bool was_introduced = session->on_link_.introduced;
     const std::size_t before = batch.bytes();
-    const std::size_t piece_max = said_ < small_at_first ? small_piece : FrameHeader::payload_max;
+    const std::size_t fits = std::clamp( batch.room(), small_piece, FrameHeader::payload_max );
+    const std::size_t piece_max = said_ < small_at_first ? small_piece : fits;
     serve( *session );
     session->speak( batch, now, round_trip, piece_max );
     serve_nobody();

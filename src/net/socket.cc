@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <linux/tcp.h> // glibc's tcp_info ends before the rate
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/resource.h>
 
@@ -227,10 +227,11 @@ PathState path_state( int fd )
   tcp_info info {};
   socklen_t length = sizeof info;
   if ( ::getsockopt( fd, IPPROTO_TCP, TCP_INFO, &info, &length ) != 0 ) {
-    return { .since_last_segment = std::chrono::hours { 24 }, .round_trip = {} };
+    return { .since_last_segment = std::chrono::hours { 24 }, .round_trip = {}, .rate = 0 };
   }
   return { .since_last_segment = std::chrono::milliseconds { info.tcpi_last_ack_recv },
-           .round_trip = std::chrono::microseconds { info.tcpi_rtt } };
+           .round_trip = std::chrono::microseconds { info.tcpi_rtt },
+           .rate = info.tcpi_delivery_rate_app_limited != 0 ? 0 : info.tcpi_delivery_rate };
 }
 
 void prepare_leg( int fd )
@@ -243,6 +244,11 @@ void prepare_leg( int fd )
 void prepare_link( int fd, int unsent )
 {
   set_option( fd, IPPROTO_TCP, TCP_NODELAY, 1 );
+  set_unsent_max( fd, unsent );
+}
+
+void set_unsent_max( int fd, int unsent )
+{
   set_option( fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, unsent );
 }
 

@@ -92,8 +92,11 @@ struct PathState
   // out of order and repeated; not what lies outside of the window. In steps of the kernel's clock, 1 to 10 ms.
   std::chrono::milliseconds since_last_segment;
   std::chrono::microseconds round_trip; // smoothed (tcpi_rtt)
+  // Bytes a second that the path delivered when last measured (tcpi_delivery_rate); 0 if it is not known, or was
+  // less than the path can, because there was not more to send (tcpi_delivery_rate_app_limited).
+  std::uint64_t rate;
 };
-// A day and 0 if the kernel does not say.
+// A day, 0 and 0 if the kernel does not say.
 [[nodiscard]] PathState path_state( int fd );
 
 // Whether the peer of a connection has ended its stream or reset it, whatever is still to be read.
@@ -107,6 +110,7 @@ void prepare_leg( int fd );
 // For links: no delay, and at most `unsent` bytes waiting in the kernel that have not been sent yet
 // (TCP_NOTSENT_LOWAT, tcp(7)), so that a heartbeat or a keystroke does not queue behind megabytes.
 void prepare_link( int fd, int unsent );
+void set_unsent_max( int fd, int unsent ); // the same again, for another number
 
 // A close that the peer sees as a reset, now, whoever else has the socket open.
 void close_with_reset( Fd& fd );

@@ -11,9 +11,14 @@ namespace holdfast {
 
 namespace {
 
-// Bytes that may wait unsent in the kernel: a heartbeat or a keystroke queues behind them. At 10 Mbit/s this is 0.1
-// s, and on faster paths it still is a few times what the loop can be late with.
-constexpr int unsent_max = 131072;
+using namespace std::chrono_literals;
+
+// A heartbeat or a keystroke queues behind the bytes that wait unsent in the kernel, or in the wire. So they are no
+// more than what the path carries in a time that nobody feels, and is still a few times what the loop is late with;
+// at the most what makes system calls cheap.
+constexpr Duration queue_time = 10ms;
+constexpr std::size_t queue_least = 4096;
+constexpr Duration fit_every = 50ms;
 constexpr int reads_per_turn = 4;
 constexpr int gentle_writes = 8; // in a round trip: two of ten segments may be used up by TLS
 constexpr int gentle_round_trips = 2;
@@ -39,7 +44,7 @@ LinkLeg::LinkLeg( Loop& loop,
   , local_( local_address( wire_->socket().get() ) )
 {
   const int socket = wire_->socket().get();
-  prepare_link( socket, unsent_max );
+  prepare_link( socket, static_cast<int>( queue_max_ ) );
   if ( not connecting_ ) {
     peer_ = peer_address( socket );
   }
@@ -241,8 +246,12 @@ void LinkLeg::drop_for( const Transfer& failed )
 void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
 {
   loop_.touch( *this );
+  if ( tunnel != nullptr and tunnel->wants_to_transmit() and now >= fit_next_ ) {
+    fit_next_ = now + fit_every;
+    fit_queue();
+  }
   for ( int i = 0; i < writes_per_turn and writable(); ++i ) {
-    batch.start( rest_ );
+    batch.start( rest_, queue_max_ );
     // Bytes that wait are as good a sign of life; on a link slower than its heartbeats these would pile up behind
     // them.
     if ( connected() and pulse_.beat_due( now ) and batch.empty() ) {
@@ -260,6 +269,21 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
       return;
     }
     write( batch );
+  }
+}
+
+void LinkLeg::fit_queue()
+{
+  const std::uint64_t rate = path_state( wire_->socket().get() ).rate;
+  if ( rate == 0 ) {
+    return;
+  }
+  const auto carried
+    = static_cast<std::size_t>( static_cast<double>( rate ) * std::chrono::duration<double>( queue_time ).count() );
+  const std::size_t fits = std::clamp( carried, queue_least, FrameBatch::bytes_max );
+  if ( fits > queue_max_ or fits < queue_max_ - queue_max_ / 4 ) {
+    queue_max_ = fits;
+    set_unsent_max( wire_->socket().get(), static_cast<int>( fits ) );
   }
 }
 
@@ -284,6 +308,9 @@ void LinkLeg::write( FrameBatch& batch )
 {
   const Transfer sent = wire_->send( io_vectors( batch.slices() ) );
   writable_ = sent.kind == Transfer::Kind::moved and sent.count == batch.bytes() and not wire_->owes();
+  // The kernel takes more than we want it to hold: it fills the buffer it has begun, 64 KiB, before it looks. Where
+  // that is much, it has to say first that what it has is nearly sent.
+  writable_ = writable_ and queue_max_ == FrameBatch::bytes_max;
   if ( const Time now = loop_.now(); now < gentle_until_ ) {
     paused_until_ = now + distance_;
   }

@@ -130,6 +130,7 @@ private:
   void read_in();
   void read_frames( std::size_t count );
   void write( FrameBatch& batch );
+  void fit_queue();
   void drop_for( const Transfer& failed );
 
   Loop& loop_;
@@ -147,7 +148,9 @@ private:
   bool starts_over_ = false;
   Duration reach_ {};
   Time gentle_until_ {};
-  Duration distance_ {}; // of writes until then
+  Duration distance_ {};                          // of writes until then
+  std::size_t queue_max_ = FrameBatch::bytes_max; // may wait in the kernel, and as many in the wire
+  Time fit_next_ {};
   Time paused_until_ {};
   bool lingers_ = false;
   bool held_ = false;

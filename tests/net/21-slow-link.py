@@ -6,15 +6,24 @@
 
 Goal of this test: a slow link is not a dead link. Both directions are full, their queues hold up to two seconds of
 bytes, so every heartbeat and every answer comes late. Nothing may be taken for a loss: the link stays the same
-connection, everything arrives, and the talker beside the bulk gets its answers.
+connection, everything arrives, and the talker beside the bulk gets its answers. What waits in our own kernel, where the
+talker's words would have to wait behind it, is no more than the line carries in a blink.
 """
 
+import re
 import time
 
 import harness
 from flows import Listener, Source, dial
 
 SIZE = 1_200_000  # ten seconds of this line
+KNOWN = 3  # seconds until the rate of the line is known on both sides
+
+
+def unsent(space, port):
+    """Bytes of the link that its kernel has not sent yet."""
+    shown = space.run("ss", "-tinH", f"sport = :{port} or dport = :{port}").stdout
+    return max((int(number) for number in re.findall(r"notsent:(\d+)", shown)), default=0)
 
 
 def scenario(world):
@@ -35,7 +44,7 @@ def scenario(world):
     bulk.send(up, SIZE, then_end=True)
     far.send(down, SIZE, then_end=True)
 
-    waits = []
+    waits, queued = [], []
     while not (bulk.ends and far.ends):
         word = b"word %d\n" % len(waits)
         asked = time.monotonic()
@@ -44,12 +53,15 @@ def scenario(world):
         answerer.write(word)
         world.until(lambda: talker.text.endswith(word), 30, "the answer to arrive")
         waits.append(time.monotonic() - asked)
+        if time.monotonic() - began > KNOWN:
+            queued += [unsent(net.client, 6000), unsent(net.server, 6000)]
         if time.monotonic() - began > 90:
             raise harness.Failure(f"the bulk should long be there: {bulk!r} {far!r}")
     lasted = time.monotonic() - began
     world.check(lasted > 8, f"the line really was slow: {lasted:.0f} s for {SIZE} bytes each way")
     world.same((bulk.sha256(), far.sha256()), (down.sha256(SIZE), up.sha256(SIZE)), "every byte arrived, both ways")
     world.say(f"{len(waits)} answers, the quickest in {min(waits):.2f} s, the slowest in {max(waits):.2f} s")
+    world.check(queued and max(queued) <= 16384, f"at most {max(queued, default=None)} bytes waited unsent, in {len(queued)} looks")
     world.same(net.client.links(), at_first, "the link is the same connection as before")
     world.check(not [line for line in cproxy.since() if "moved" in line], "cproxy did not move for nothing")
 

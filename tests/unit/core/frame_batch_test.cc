@@ -107,6 +107,24 @@ TEST( FrameBatch, IsFullBeforeAnythingOverflows )
   }
 }
 
+TEST( FrameBatch, IsFullWithAsMuchAsItWasAskedFor )
+{
+  const auto batch = std::make_unique<FrameBatch>();
+  Bytes rest;
+  batch->start( rest, 100 );
+  EXPECT_EQ( batch->room(), 100U );
+  batch->put( { .type = FrameType::data, .session = 1 }, raw( "twenty bytes and some" ) );
+  EXPECT_EQ( batch->room(), 100 - FrameHeader::size - 21 );
+  EXPECT_FALSE( batch->full() );
+  batch->put( { .type = FrameType::data, .session = 1 }, raw( "twenty bytes and some" ) );
+  EXPECT_TRUE( batch->full() ) << "the last one may go beyond";
+  EXPECT_EQ( batch->room(), 0U );
+  batch->finish( batch->bytes() );
+  batch->start( rest );
+  EXPECT_EQ( batch->room(), FrameBatch::bytes_max );
+  batch->finish( 0 );
+}
+
 TEST( FrameBatch, AnIdleLinkHoldsNoMemory )
 {
   const auto batch = std::make_unique<FrameBatch>();
