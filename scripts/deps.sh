@@ -20,7 +20,7 @@ packages_of() {
       packages_of demo
       packages_of model
       packages_of fuzz
-      echo libgtest-dev libgmock-dev binutils nftables python3-openssl expect openssh-client openssh-server postgresql-15
+      echo libgtest-dev libgmock-dev binutils nftables valgrind strace python3-openssl expect openssh-client openssh-server postgresql-15
       ;;
     fuzz) echo python3 clang libclang-rt-14-dev libgtest-dev libgmock-dev ;;
     model) echo python3 spin gcc ;;
