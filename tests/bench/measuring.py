@@ -23,14 +23,20 @@ class Trouble(Exception):
 # ---------------------------------------------------------------- programs
 
 
+_threaded = set()  # processes that had more than one thread
+
+
 def cpu_of(pid):
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         tick = os.sysconf("SC_CLK_TCK")
         ended = (int(fields[13]) + int(fields[14])) / tick  # children that are no more
-        coarse = (int(fields[11]) + int(fields[12])) / tick  # with threads that are no more
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        own = max(coarse, sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9)
+        if len(tasks) > 1 or pid in _threaded:
+            _threaded.add(pid)  # a thread takes its nanoseconds with it when it ends
+            own = (int(fields[11]) + int(fields[12])) / tick
+        else:
+            own = int((tasks[0] / "schedstat").read_text().split()[0]) / 1e9
         children = " ".join((task / "children").read_text() for task in tasks).split()
     except (FileNotFoundError, ProcessLookupError):
         return 0  # it ended meanwhile; its parent has its time then
@@ -65,7 +71,7 @@ class Process:
         raise Trouble(f"{self.name} does not listen:\n{self.path.read_text(errors='replace')}")
 
     def cpu_seconds(self):
-        """User and system time so far of it and of all that it started, in nanosecond grain while they live."""
+        """User and system time so far of it and of all that it started; in nanosecond grain where there are no threads."""
         return cpu_of(self.process.pid)
 
     def resident(self):
