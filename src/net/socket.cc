@@ -227,11 +227,12 @@ PathState path_state( int fd )
   tcp_info info {};
   socklen_t length = sizeof info;
   if ( ::getsockopt( fd, IPPROTO_TCP, TCP_INFO, &info, &length ) != 0 ) {
-    return { .since_last_segment = std::chrono::hours { 24 }, .round_trip = {}, .rate = 0 };
+    return { .since_last_segment = std::chrono::hours { 24 }, .round_trip = {}, .rate = 0, .ran_dry = false };
   }
   return { .since_last_segment = std::chrono::milliseconds { info.tcpi_last_ack_recv },
            .round_trip = std::chrono::microseconds { info.tcpi_rtt },
-           .rate = info.tcpi_delivery_rate_app_limited != 0 ? 0 : info.tcpi_delivery_rate };
+           .rate = info.tcpi_delivery_rate,
+           .ran_dry = info.tcpi_delivery_rate_app_limited != 0 };
 }
 
 void prepare_leg( int fd )

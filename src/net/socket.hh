@@ -92,11 +92,12 @@ struct PathState
   // out of order and repeated; not what lies outside of the window. In steps of the kernel's clock, 1 to 10 ms.
   std::chrono::milliseconds since_last_segment;
   std::chrono::microseconds round_trip; // smoothed (tcpi_rtt)
-  // Bytes a second that the path delivered when last measured (tcpi_delivery_rate); 0 if it is not known, or was
-  // less than the path can, because there was not more to send (tcpi_delivery_rate_app_limited).
+  // Bytes a second that the path delivered when last measured (tcpi_delivery_rate), 0 if that is not known; and
+  // whether it might have been more, had there been more to send (tcpi_delivery_rate_app_limited).
   std::uint64_t rate;
+  bool ran_dry;
 };
-// A day, 0 and 0 if the kernel does not say.
+// A day and 0 if the kernel does not say.
 [[nodiscard]] PathState path_state( int fd );
 
 // Whether the peer of a connection has ended its stream or reset it, whatever is still to be read.

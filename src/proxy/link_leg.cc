@@ -272,15 +272,17 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
   }
 }
 
+// There is something to say: so if the kernel ran dry, it had too little, be it that the path has become faster or
+// that we were late.
 void LinkLeg::fit_queue()
 {
-  const std::uint64_t rate = path_state( wire_->socket().get() ).rate;
-  if ( rate == 0 ) {
+  const PathState path = path_state( wire_->socket().get() );
+  if ( path.rate == 0 ) {
     return;
   }
-  const auto carried
-    = static_cast<std::size_t>( static_cast<double>( rate ) * std::chrono::duration<double>( queue_time ).count() );
-  const std::size_t fits = std::clamp( carried, queue_least, FrameBatch::bytes_max );
+  const double carried = static_cast<double>( path.rate ) * std::chrono::duration<double>( queue_time ).count();
+  const std::size_t wanted = std::max( static_cast<std::size_t>( carried ), path.ran_dry ? 2 * queue_max_ : 0 );
+  const std::size_t fits = std::clamp( wanted, queue_least, FrameBatch::bytes_max );
   if ( fits > queue_max_ or fits < queue_max_ - queue_max_ / 4 ) {
     queue_max_ = fits;
     set_unsent_max( wire_->socket().get(), static_cast<int>( fits ) );
