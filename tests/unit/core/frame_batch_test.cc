@@ -137,9 +137,10 @@ TEST( FrameBatch, AnIdleLinkHoldsNoMemory )
 TEST( FrameBatch, ABusyLinksRestsUseTheSameMemory )
 {
   const auto batch = std::make_unique<FrameBatch>();
+  const std::string payload( 10000, 'x' );
   const auto rest_of_a_turn = [&]( Bytes& rest ) {
     batch->start( rest );
-    batch->put( { .type = FrameType::data, .session = 1 }, raw( std::string( 10000, 'x' ) ) );
+    batch->put( { .type = FrameType::data, .session = 1 }, raw( payload ) );
     batch->finish( 32 );
     const auto* const memory = rest.data();
     batch->start( rest );
