@@ -23,7 +23,8 @@ namespace holdfast {
 //
 // What lies in a chunk that is given back must not be found there for long. Under load it is overwritten by those
 // who take it next, which costs nothing; what nobody takes is overwritten by sweep(), which has to be called every
-// so often while there is something to_sweep().
+// so often while there is something to_sweep(). Of a taken chunk that is not full, the rest keeps what an earlier
+// holder left there until it is given back.
 class Pool
 {
 public:
@@ -120,12 +121,12 @@ private:
   Index used_ = 0;
   Index fresh_ = 0; // chunks from here on were never taken
   Index hot_count_ = 0;
-  std::vector<Index> soiled_ {}; // free chunks: in use a moment ago, the last one at the end,
-  std::size_t soiled_least_ = 0; // (so many of them since the last sweep, at any time)
-  Index hot_ = none;             // lists of free chunks: the same without anybody's bytes,
-  Index lukewarm_ = none;        // too many of both, pages still there,
-  Index cold_ = none;            // pages returned
-  std::vector<bool> soils_;      // taken chunks that were soiled then
+  std::vector<Index> soiled_ {};    // free chunks: in use a moment ago, the last one at the end,
+  std::size_t soiled_least_ = 0;    // (so many of them since the last sweep, at any time)
+  Index hot_ = none;                // lists of free chunks: the same without anybody's bytes,
+  Index lukewarm_ = none;           // too many of both, pages still there,
+  Index cold_ = none;               // pages returned
+  std::vector<std::uint8_t> soils_; // 1: bytes of an earlier holder may lie in it, free or taken
 };
 
 // A part of a pool that several holders share: they hold `most` chunks together at most, and among themselves they

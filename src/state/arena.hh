@@ -81,7 +81,8 @@ public:
   [[nodiscard]] Survey take_found() { return std::exchange( found_, {} ); }
   [[nodiscard]] const Fd& memfd() const { return fd_; }
   // Overwrites what lies in free chunks, and returns pages of those that have long been free. Cheap when there are
-  // none; call once a turn, and at the deadline: what was forgotten is overwritten 40 ms later at the latest.
+  // none; call once a turn, and at the deadline: what was forgotten is overwritten 40 ms later at the latest,
+  // unless its chunk is in use again (Pool).
   void cool( Time now );
   [[nodiscard]] Time deadline() const { return sweep_at_; }
 
