@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <ratio>
 
 namespace holdfast {
 
@@ -222,6 +223,21 @@ int pending_error( int fd )
   return error;
 }
 
+namespace {
+
+// After acknowledgements that were held up and came in a burst the kernel measures far too much, but never more
+// than a congestion window is in flight in a round trip.
+std::uint64_t delivered_per_second( const tcp_info& info )
+{
+  if ( info.tcpi_rtt == 0 ) {
+    return info.tcpi_delivery_rate;
+  }
+  const std::uint64_t in_flight = std::uint64_t { info.tcpi_snd_cwnd } * info.tcpi_snd_mss;
+  return std::min<std::uint64_t>( info.tcpi_delivery_rate, in_flight * std::micro::den / info.tcpi_rtt );
+}
+
+} // namespace
+
 PathState path_state( int fd )
 {
   tcp_info info {};
@@ -231,7 +247,7 @@ PathState path_state( int fd )
   }
   return { .since_last_segment = std::chrono::milliseconds { info.tcpi_last_ack_recv },
            .round_trip = std::chrono::microseconds { info.tcpi_rtt },
-           .rate = info.tcpi_delivery_rate,
+           .rate = delivered_per_second( info ),
            .ran_dry = info.tcpi_delivery_rate_app_limited != 0 };
 }
 

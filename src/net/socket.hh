@@ -92,8 +92,9 @@ struct PathState
   // out of order and repeated; not what lies outside of the window. In steps of the kernel's clock, 1 to 10 ms.
   std::chrono::milliseconds since_last_segment;
   std::chrono::microseconds round_trip; // smoothed (tcpi_rtt)
-  // Bytes a second that the path delivered when last measured (tcpi_delivery_rate), 0 if that is not known; and
-  // whether it might have been more, had there been more to send (tcpi_delivery_rate_app_limited).
+  // Bytes a second that the path delivered when last measured (tcpi_delivery_rate, and no more than a congestion
+  // window a round trip), 0 if that is not known; and whether it might have been more, had there been more to send
+  // (tcpi_delivery_rate_app_limited).
   std::uint64_t rate;
   bool ran_dry;
 };

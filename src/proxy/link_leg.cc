@@ -17,12 +17,19 @@ using namespace std::chrono_literals;
 // more than what the path carries in a time that nobody feels, and is still a few times what the loop is late with;
 // at the most what makes system calls cheap.
 constexpr Duration queue_time = 10ms;
+constexpr Duration queue_time_most = 40ms; // of a loop that is often late
 constexpr std::size_t queue_least = 4096;
 constexpr Duration fit_every = 50ms;
 constexpr int reads_per_turn = 4;
 constexpr int gentle_writes = 8; // in a round trip: two of ten segments may be used up by TLS
 constexpr int gentle_round_trips = 2;
 constexpr int writes_per_turn = 8;
+
+std::size_t bytes_within( Duration time, std::uint64_t bytes_per_second )
+{
+  return static_cast<std::size_t>( static_cast<double>( bytes_per_second )
+                                   * std::chrono::duration<double>( time ).count() );
+}
 
 } // namespace
 
@@ -273,15 +280,16 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
 }
 
 // There is something to say: so if the kernel ran dry, it had too little, be it that the path has become faster or
-// that we were late.
+// that we were late; but never so much that it would be felt, however late we are.
 void LinkLeg::fit_queue()
 {
   const PathState path = path_state( wire_->socket().get() );
   if ( path.rate == 0 ) {
     return;
   }
-  const double carried = static_cast<double>( path.rate ) * std::chrono::duration<double>( queue_time ).count();
-  const std::size_t wanted = std::max( static_cast<std::size_t>( carried ), path.ran_dry ? 2 * queue_max_ : 0 );
+  const std::size_t carried = bytes_within( queue_time, path.rate );
+  const std::size_t more = std::min( 2 * queue_max_, bytes_within( queue_time_most, path.rate ) );
+  const std::size_t wanted = path.ran_dry ? std::max( carried, more ) : carried;
   const std::size_t fits = std::clamp( wanted, queue_least, FrameBatch::bytes_max );
   if ( fits > queue_max_ or fits < queue_max_ - queue_max_ / 4 ) {
     queue_max_ = fits;
