@@ -164,6 +164,7 @@ private:
   bool in_greetings_ = false;
   bool in_touched_ = false;
   bool in_later_ = false;
+  bool in_fresh_ = false;
 };
 
 } // namespace holdfast

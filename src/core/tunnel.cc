@@ -180,6 +180,7 @@ void Tunnel::put_off( Session& session, Time now )
 
 void Tunnel::drop_if_over( Session& session )
 {
+  assert( not session.in_fresh_ );
   if ( not session.over() or session.in_turns_ or session.in_greetings_ or session.in_touched_
        or session.in_later_ ) {
     return;
@@ -291,6 +292,10 @@ Verdict Tunnel::receive( const Frame& frame )
   serve( *session );
   const auto fault = session->receive( frame );
   serve_nobody();
+  if ( session->inflow().has_fresh() and not session->in_fresh_ ) {
+    session->in_fresh_ = true;
+    fresh_.push_back( session );
+  }
   if ( fault ) {
     return fault;
   }

@@ -82,9 +82,29 @@ public:
   // reset it. Sessions it was never told of go on, and may be told to another one.
   void peer_lost( ResetReason reason );
   [[nodiscard]] bool attached() const { return attached_; }
+  // With Memory::fresh the payload must stay until deliver_fresh().
   [[nodiscard]] Verdict receive( const Frame& frame );
-  // The same on a link that was replaced and still had something under way. Bytes and acknowledgements are as good
-  // as ever, for positions say what they mean; all else is said again on the link that carries the tunnel now.
+  // The payloads received since the last call are about to go. Before, calls `deliver( session )` for each session
+  // that has some of its bytes there; what is not delivered then is copied. It moves bytes of the session to its
+  // program and does nothing else. Must be called before anything but receive() is.
+  template<class F>
+  void deliver_fresh( F deliver )
+  {
+    for ( Session* session : fresh_ ) {
+      serve( *session );
+      deliver( *session );
+      session->inflow().keep();
+      serve_nobody();
+      session->in_fresh_ = false;
+    }
+    fresh_.clear();
+    if ( memory_.fresh != nullptr ) {
+      memory_.fresh->clear();
+    }
+  }
+  // The same as receive() on a link that was replaced and still had something under way. Bytes and acknowledgements
+  // are as good as ever, for positions say what they mean; all else is said again on the link that carries the
+  // tunnel now.
   [[nodiscard]] Verdict receive_late( const Frame& frame );
   [[nodiscard]] bool wants_to_transmit() const
   {
@@ -127,6 +147,7 @@ private:
   bool greets_next_ = false;
   std::uint64_t touches_ = 0;
   std::deque<Session*> touched_ {}; // for the shell
+  std::vector<Session*> fresh_ {};  // have bytes in payloads
   std::vector<Session*> later_ {};  // have something to say that can wait until later_due_
   Time later_due_ = never;
   struct Refusal

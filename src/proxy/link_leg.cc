@@ -226,6 +226,13 @@ void LinkLeg::read_in()
 void LinkLeg::read_frames( std::size_t count )
 {
   reader_.feed( scratch_.first( count ) );
+  tell_frames();
+  owner_->payloads_go();
+  reader_.done();
+}
+
+void LinkLeg::tell_frames()
+{
   while ( const auto frame = reader_.next() ) {
     if ( frame->header.type == FrameType::heartbeat ) {
       pulse_.heartbeat_heard( frame->header, loop_.now() );

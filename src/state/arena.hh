@@ -74,7 +74,7 @@ public:
   // Throws StartupError if what lies there is not of this layout.
   static void check( const Fd& left );
 
-  [[nodiscard]] Memory memory() { return { outflow_, inflow_, slots_, nullptr, serves_ }; }
+  [[nodiscard]] Memory memory() { return { outflow_, inflow_, slots_, nullptr, serves_, &fresh_ }; }
   [[nodiscard]] Slots<TunnelRecord>& tunnels() { return tunnels_; }
   // What was found by the constructor that goes on, until it is taken; empty after the other one.
   [[nodiscard]] const Survey& found() const { return found_; }
@@ -100,6 +100,7 @@ private:
   std::uint32_t* serves_; // in the head
   Slots<TunnelRecord> tunnels_;
   Slots<SessionRecord> slots_;
+  Fresh fresh_ {};
   Survey found_ {};
   Time sweep_at_ = never;
 };

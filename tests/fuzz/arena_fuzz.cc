@@ -260,6 +260,7 @@ private:
   void receive( Tunnel& tunnel, const FrameHeader& header, std::string_view payload = {} )
   {
     static_cast<void>( tunnel.receive( { header, raw( payload ) } ) );
+    tunnel.deliver_fresh( []( Session& ) {} );
   }
 
   Input& input_;
@@ -661,6 +662,7 @@ private:
   static void receive( Tunnel& tunnel, const FrameHeader& header, std::string_view payload = {} )
   {
     static_cast<void>( tunnel.receive( { header, raw( payload ) } ) );
+    tunnel.deliver_fresh( []( Session& ) {} );
   }
   static void take_everything( Pool& pool )
   {
