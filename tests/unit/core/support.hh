@@ -139,7 +139,7 @@ public:
   {
     tunnels_.recover( tunnel_records_.size() );
     slots_.recover( records_.size() );
-    outflow_->recover( outflow_.size() );
+    outflow_->recover( outflow_.size(), []( std::span<std::byte> chunk ) { wipe( chunk ); } );
   }
   Memory memory() { return { *outflow_, *inflow_, slots_ }; }
   Pool& outflow() { return *outflow_; }
