@@ -13,7 +13,7 @@ PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test sim bench bench-layers bench-handover bench-false-alarms bench-herd report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak test-systemd
+.PHONY: help release demo test sim bench bench-layers bench-handover bench-false-alarms bench-herd bench-crowd report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak test-systemd
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -75,6 +75,10 @@ bench-false-alarms: release ## reconnects that a bad link caused and nobody need
 bench-herd: release ## a thousand clients come back after an outage: how fast, and who waits meanwhile
 	@scripts/deps.sh bench
 	@$(if $(filter 0,$(shell id -u)),,sudo )tests/bench/herd
+
+bench-crowd: release ## 10,000 sessions in a tunnel, 1,000 tunnels at one sproxy: memory, idle cost, moves (ROUNDS=3)
+	@scripts/deps.sh bench
+	@$(if $(filter 0,$(shell id -u)),,sudo )tests/bench/crowd --rounds $(or $(ROUNDS),3)
 
 report: docs/report.pdf ## docs/report.pdf from docs/report.md
 

@@ -446,7 +446,7 @@ public:
     }
     tunnels_.recover( tunnel_records_.size() );
     slots_.recover( session_records_.size() );
-    outflow_.recover( labels_.size() );
+    outflow_.recover( labels_.size(), []( std::span<std::byte> chunk ) { wipe( chunk ); } );
   }
   Memory memory() { return { outflow_, inflow_, slots_ }; }
   Slots<TunnelRecord>& tunnels() { return tunnels_; }

@@ -140,7 +140,7 @@ public:
   {
     tunnels_.recover( tunnel_records_.size() );
     slots_.recover( records_.size() );
-    outflow_->recover( outflow_.size() );
+    outflow_->recover( outflow_.size(), []( std::span<std::byte> chunk ) { wipe( chunk ); } );
   }
   Memory memory() { return { *outflow_, *inflow_, slots_, nullptr, nullptr, in_place ? &fresh_ : nullptr }; }
   bool in_place = false; // payloads stay until Tunnel::deliver_fresh(); to be set before memory() is asked for
