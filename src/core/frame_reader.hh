@@ -26,6 +26,8 @@ public:
   void feed( std::span<const std::byte> bytes ) { fresh_ = bytes; }
   // The next whole frame, valid until the next call; nothing when more bytes are needed or the peer made a mistake.
   [[nodiscard]] std::optional<Frame> next();
+  // What follows the frame that next() has just returned, as far as it was fed.
+  [[nodiscard]] std::span<const std::byte> rest() const { return fresh_; }
   // The peer's mistake; nothing more is read after it.
   [[nodiscard]] Verdict fault() const { return fault_; }
   // Bytes of a frame that is not complete yet.
