@@ -1,12 +1,17 @@
 #include "proxy/shards.hh"
 
+#include "net/ledger.hh"
 #include "net/tls.hh"
 #include "proxy/cproxy.hh"
 #include "proxy/openssl_crypto.hh"
 #include "unit/conversations.hh"
 #include "unit/net_tls_ends.hh"
+#include "unit/process.hh"
 
 #include <gtest/gtest.h>
+
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -235,6 +240,38 @@ TEST( Shards, AStopEndsTheSessionsOfAll )
     EXPECT_EQ( errno, ECONNRESET );
   }
   ending.join();
+}
+
+// Runs in a process of its own, in which nothing else is open.
+std::vector<bool> who_is_to_blame( bool crashed, bool is_known, std::size_t shards )
+{
+  ::close_range( 3, ~0U, 0 );
+  std::vector<std::uint64_t> inodes;
+  for ( int i = 0; i < 2; ++i ) { // as a process that died leaves them: no Fd closes them
+    const int memory = ::memfd_create( Arena::name, 0 );
+    inodes.push_back( inode_of( memory ) );
+  }
+  Left left { {} };
+  EXPECT_EQ( left.count_memory( Arena::name ), 2U );
+  std::vector<bool> blamed;
+  for ( const Predecessor& part :
+        parts_of( { .left = &left, .crashed = crashed }, shards, is_known ? inodes[1] : 0 ) ) {
+    EXPECT_EQ( part.memory.size(), blamed.size() < 2 ? 1U : 0U ) << "each has its own, and the rest a new one";
+    EXPECT_EQ( part.others_follow, blamed.size() + 1 < shards );
+    blamed.push_back( part.crashed );
+  }
+  return blamed;
+}
+
+TEST( Shards, OnlyTheThreadThatCrashedIsToBlame )
+{
+  const auto expect = []( bool crashed, bool is_known, const std::vector<bool>& expected ) {
+    in_a_process( [&] { EXPECT_EQ( who_is_to_blame( crashed, is_known, expected.size() ), expected ); } );
+  };
+  expect( true, true, { false, true } );
+  expect( true, true, { false, true, false } );
+  expect( true, false, { true, true, false } ); // it could not say which one
+  expect( false, false, { false, false } );
 }
 
 } // namespace
