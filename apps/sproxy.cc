@@ -76,6 +76,8 @@ void read_again( AuthorizedClients& clients, Shards& shards, Log& log )
   shards.in_each( [removed = change.removed]( Sproxy& sproxy ) { sproxy.revoke( removed ); } );
 }
 
+constexpr std::uint64_t memory_least = 1048576; // of a thread: what --memory must be, too
+
 // A memory has one thread, and there are as many as there are memories, or more
 // (docs/decisions/0014-more-cores.md). Each has its part of what all may have together.
 std::size_t share_out( program::SproxyOptions& options, const std::optional<Left>& left )
@@ -84,7 +86,7 @@ std::size_t share_out( program::SproxyOptions& options, const std::optional<Left
     = std::max<std::size_t>( options.threads, left ? left->count_memory( Arena::name ) : 0 );
   const auto part = [threads]( std::uint64_t whole ) { return ( whole + threads - 1 ) / threads; };
   options.max_sessions = part( options.max_sessions );
-  options.memory = part( options.memory );
+  options.memory = std::max( part( options.memory ), memory_least );
   return threads;
 }
 

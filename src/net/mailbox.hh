@@ -17,6 +17,8 @@ class Mailbox : public Watcher
 {
 public:
   explicit Mailbox( Loop& loop );
+  Mailbox( const Mailbox& ) = delete;
+  Mailbox& operator=( const Mailbox& ) = delete;
   ~Mailbox() override;
 
   // `work` is something to be called once, without arguments; it need not be copyable.

@@ -8,8 +8,8 @@ namespace holdfast {
 Owners::Claim Owners::claim( const Who& who )
 {
   const std::scoped_lock lock { mutex_ };
-  const auto fewest = std::min_element( clients_.rbegin(), clients_.rend() ); // the first one of them from behind
-  return claim_at( who, static_cast<Shard>( clients_.rend() - fewest - 1 ) );
+  const auto fewest = std::min_element( claims_.rbegin(), claims_.rend() ); // the first one of them from behind
+  return claim_at( who, static_cast<Shard>( claims_.rend() - fewest - 1 ) );
 }
 
 Owners::Claim Owners::claim( const Who& who, Shard shard )
@@ -21,9 +21,9 @@ Owners::Claim Owners::claim( const Who& who, Shard shard )
 
 Owners::Claim Owners::claim_at( const Who& who, Shard shard )
 {
-  const auto [estate, is_new] = estates_.try_emplace( who, Estate { .shard = shard } );
-  clients_[shard] += is_new ? 1U : 0U;
+  const auto estate = estates_.try_emplace( who, Estate { .shard = shard } ).first;
   ++estate->second.claims;
+  ++claims_[estate->second.shard];
   return { *this, estate };
 }
 
@@ -44,8 +44,8 @@ void Owners::Claim::give_up()
     return;
   }
   const std::scoped_lock lock { owners->mutex_ };
+  --owners->claims_[estate_->second.shard];
   if ( --estate_->second.claims == 0 ) {
-    --owners->clients_[estate_->second.shard];
     owners->estates_.erase( estate_ );
   }
 }

@@ -2,10 +2,10 @@
 
 #include "core/initiation.hh"
 
-#include <compare>
 #include <cstddef>
 #include <map>
 #include <mutex>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -13,8 +13,8 @@ namespace holdfast {
 
 // Which shard of an sproxy has what of which client. All that a client has, a link that has said its hello or a
 // tunnel, is in one shard, and nothing of him anywhere else: so what he may have is counted there. Who has nothing
-// yet belongs to the shard that has the fewest clients, and among equals to the last one: the first one is the
-// door, and has handshakes to do.
+// yet belongs to the shard where the least is, so nobody can fill one while there is room in others; and among
+// equals to the last one: the first one is the door, and has handshakes to do.
 //
 // Whoever keeps something of a client has a claim for as long. Any thread may make claims and give them up; the
 // owners must outlive them.
@@ -28,7 +28,11 @@ public:
   {
     Digest identity {};
     Id instance {};
-    auto operator<=>( const Who& ) const = default;
+    bool operator==( const Who& ) const = default;
+    bool operator<( const Who& other ) const
+    {
+      return std::tie( identity, instance ) < std::tie( other.identity, other.instance );
+    }
   };
   [[nodiscard]] static Who who( const Digest& identity, const Id& instance )
   {
@@ -68,9 +72,9 @@ public:
     Estates::iterator estate_ {};
   };
 
-  explicit Owners( std::size_t shards ) : clients_( shards ) {}
+  explicit Owners( std::size_t shards ) : claims_( shards ) {}
 
-  [[nodiscard]] std::size_t shards() const { return clients_.size(); }
+  [[nodiscard]] std::size_t shards() const { return claims_.size(); }
   [[nodiscard]] Claim claim( const Who& who );
   // This shard has a tunnel of his. Where another one has something already, that one is the owner.
   [[nodiscard]] Claim claim( const Who& who, Shard shard );
@@ -80,7 +84,7 @@ private:
 
   mutable std::mutex mutex_ {};
   Estates estates_ {}; // under the mutex, but for the shard of one that is claimed, which never changes
-  std::vector<std::size_t> clients_; // of each shard; under the mutex, but for how many shards there are
+  std::vector<std::size_t> claims_; // of what is in each shard; under the mutex, but for how many shards there are
 };
 
 } // namespace holdfast

@@ -42,6 +42,20 @@ TEST( Owners, ClientsAreSpreadEvenlyAndTheDoorIsTheLast )
   EXPECT_EQ( owners.claim( somebody( 7 ) ).shard(), 1U ) << "where somebody has left there is room";
 }
 
+TEST( Owners, WhoHasManyTunnelsFillsItsShardAndOthersComeElsewhere )
+{
+  Owners owners { 2 };
+  std::vector<Owners::Claim> tunnels;
+  while ( tunnels.size() < 10 ) {
+    tunnels.push_back( owners.claim( somebody( 0 ) ) );
+  }
+  std::vector<Owners::Claim> others;
+  for ( unsigned i = 1; i < 10; ++i ) {
+    others.push_back( owners.claim( somebody( i ) ) );
+    EXPECT_EQ( others.back().shard(), 0U );
+  }
+}
+
 TEST( Owners, AClientStaysWhereHeHasSomething )
 {
   Owners owners { 2 };
