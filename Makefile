@@ -13,7 +13,7 @@ PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test sim bench bench-layers bench-handover bench-false-alarms bench-herd bench-crowd report install clean dev tidy format coverage model mutants fuzz fuzz-merge soak test-systemd
+.PHONY: help release demo test sim bench bench-layers bench-handover bench-false-alarms bench-herd bench-crowd report install clean dev tidy format coverage model tsan mutants fuzz fuzz-merge soak test-systemd
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -40,6 +40,11 @@ test-systemd: release ## the units under a real systemd, in a container that is 
 model:          ## the resume protocol, checked exhaustively with spin (BOUNDS=large: minutes, gigabytes)
 	@scripts/deps.sh model
 	@tests/model/run.py --bounds $(or $(BOUNDS),small)
+
+tsan:           ## what several threads share, under ThreadSanitizer: some minutes
+	@scripts/deps.sh build test
+	@cmake --preset tsan -DHOLDFAST_TESTS=ON >/dev/null && cmake --build build/tsan -j $(JOBS) --target unit_net unit_proxy | tail -n 1
+	@ctest --test-dir build/tsan -R '^(net\.Mailbox|proxy\.(Owners|Shards|ProxyRecovery\.NobodyNotices))' --output-on-failure -j $(JOBS)
 
 mutants:        ## plant mistakes into the core and see each one caught: half an hour (ONLY="outflow" for some)
 	@scripts/deps.sh build test

@@ -46,6 +46,7 @@ struct SproxyOptions : ProxyOptions
 {
   HostPort target {};
   bool single = false;
+  std::uint64_t threads = 1;
   std::string authorized_clients {};
   std::string roam = "any";
   std::optional<double> age_max_ms {};
@@ -220,6 +221,12 @@ inline std::optional<int> parse_sproxy( int argc, const char* const* argv, Sprox
     ->type_name( "PORT" );
   app.add_option( "--target", target, "Connect sessions to this" )->type_name( "HOST:PORT" )->capture_default_str();
   app.add_flag( "--single", options.single, "One session at a time: a new one closes the one before" );
+  app
+    .add_option(
+      "--threads", options.threads, "Serve clients with so many threads, each on a processor of its own" )
+    ->check( between( 1, 64, "1 and 64" ) )
+    ->type_name( "N" )
+    ->capture_default_str();
   add_proxy_options( app, options );
   add_security_options(
     app, options.security, "Print the fingerprint of our key, for cproxy's --fingerprint, and exit" );
@@ -234,6 +241,10 @@ inline std::optional<int> parse_sproxy( int argc, const char* const* argv, Sprox
     return wrong( "sproxy", "--target: '" + target + "' is not HOST:PORT, such as 127.0.0.1:23 or [::1]:23" );
   }
   options.target = *address;
+  if ( options.threads > 1 and ( options.single or options.raw ) ) {
+    return wrong( "sproxy",
+                  fmt::format( "--threads and {} exclude each other", options.single ? "--single" : "--raw" ) );
+  }
   return wrong( "sproxy",
                 contradiction( options.security,
                                options.raw,

@@ -1,17 +1,24 @@
 #include "proxy/sproxy.hh"
+#include "blame.hh"
 #include "identity/authorized_clients.hh"
 #include "identity/file_watch.hh"
 #include "identity/fingerprint.hh"
+#include "net/ledger.hh"
 #include "program.hh"
 #include "proxy/openssl_crypto.hh"
 #include "proxy/relay.hh"
+#include "proxy/shards.hh"
 #include "proxy_options.hh"
 #include "rights.hh"
 #include "security_options.hh"
 #include "upgrade.hh"
 #include "worker.hh"
 
+#include <algorithm>
+#include <cstddef>
 #include <filesystem>
+#include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -53,7 +60,7 @@ std::vector<std::string> folders_of( const std::optional<AuthorizedClients>& cli
 }
 
 // The list of clients was changed.
-void read_again( AuthorizedClients& clients, Sproxy& sproxy, Log& log )
+void read_again( AuthorizedClients& clients, Shards& shards, Log& log )
 {
   const auto change = clients.reload();
   if ( not change.problem.empty() ) {
@@ -66,7 +73,52 @@ void read_again( AuthorizedClients& clients, Sproxy& sproxy, Log& log )
   for ( const Digest& client : change.removed ) {
     log.info( "not admitting {} any more", fingerprint( client ) );
   }
-  sproxy.revoke( change.removed );
+  shards.in_each( [removed = change.removed]( Sproxy& sproxy ) { sproxy.revoke( removed ); } );
+}
+
+constexpr std::uint64_t memory_least = 1048576; // of a thread: what --memory must be, too
+
+// A memory has one thread, and there are as many as there are memories, or more
+// (docs/decisions/0014-more-cores.md). Each has its part of what all may have together.
+std::size_t share_out( program::SproxyOptions& options, const std::optional<Left>& left )
+{
+  const std::size_t threads
+    = std::max<std::size_t>( options.threads, left ? left->count_memory( Arena::name ) : 0 );
+  const auto part = [threads]( std::uint64_t whole ) { return ( whole + threads - 1 ) / threads; };
+  options.max_sessions = part( options.max_sessions );
+  options.memory = std::max( part( options.memory ), memory_least );
+  return threads;
+}
+
+// Each a loop of its own; the first one is there already.
+std::vector<std::unique_ptr<Loop>> more_loops( std::size_t count )
+{
+  std::vector<std::unique_ptr<Loop>> loops;
+  while ( loops.size() < count ) {
+    loops.push_back( std::make_unique<Loop>() );
+  }
+  return loops;
+}
+
+int relay( Loop& loop,
+           const Signals& signals,
+           const SproxyConfig& config,
+           Register& shared,
+           std::optional<Left>& left,
+           ServiceManager* manager,
+           Log& log )
+{
+  if ( left ) {
+    left->close(); // its connections were its own
+  }
+  if ( manager != nullptr ) {
+    manager->let_go_rest();
+  }
+  Relay relay { loop, { config.bind, config.port, config.target }, log };
+  program::say_ready( shared, manager );
+  program::give_up_rights( config.security, { .program = "sproxy" }, log );
+  program::run( loop, signals, relay, manager );
+  return 0;
 }
 
 int run( int argc, char** argv, Register& shared )
@@ -80,6 +132,7 @@ int run( int argc, char** argv, Register& shared )
     return *status;
   }
 
+  const std::size_t threads = share_out( options, left );
   SproxyConfig config;
   program::apply( options, config );
   if ( options.security.print_key ) {
@@ -91,17 +144,14 @@ int run( int argc, char** argv, Register& shared )
   const Signals signals { loop };
   const auto manager = program::service_manager( loop, shared, *log );
   if ( options.raw ) {
-    if ( left ) {
-      left->close(); // its connections were its own
-    }
-    if ( manager ) {
-      manager->let_go_rest();
-    }
-    Relay relay { loop, { config.bind, config.port, config.target }, *log };
-    program::say_ready( shared, manager.get() );
-    program::give_up_rights( config.security, { .program = "sproxy" }, *log );
-    program::run( loop, signals, relay, manager.get() );
-    return 0;
+    return relay( loop, signals, config, shared, left, manager.get(), *log );
+  }
+  const auto loops = more_loops( threads - 1 );
+  std::vector<Loop*> all_loops { &loop };
+  std::vector<std::unique_ptr<ServiceManager>> managers; // a thread speaks for itself
+  for ( const auto& other : loops ) {
+    all_loops.push_back( other.get() );
+    managers.push_back( program::service_manager( *other, shared, *log ) );
   }
   const OpensslCrypto crypto;
   const auto key = program::own_key( config.security, host_key_file );
@@ -114,21 +164,42 @@ int run( int argc, char** argv, Register& shared )
       return fmt::format( "its key {} is not in {}", fingerprint( client ), clients->path() );
     } );
   Predecessor predecessor = program::predecessor( left, shared, config.bind, config.port );
-  std::optional<Sproxy> sproxy;
+  std::optional<Shards> shards;
   std::optional<FileWatch> watch; // tells nothing before the loop waits
   if ( clients ) {
-    watch.emplace( loop, clients->path(), [&] { read_again( *clients, *sproxy, *log ); } );
+    watch.emplace( loop, clients->path(), [&] { read_again( *clients, *shards, *log ); } );
   }
-  program::give_up_rights( config.security, { .program = "sproxy", .readable = folders_of( clients ) }, *log );
-  sproxy.emplace(
-    loop, config, crypto, program::make_wires( tls.get() ), *log, std::move( predecessor ), manager.get() );
+  program::give_up_rights(
+    config.security, { .program = "sproxy", .readable = folders_of( clients ), .threads = threads > 1 }, *log );
+  std::vector<Predecessor> parts
+    = parts_of( std::move( predecessor ), threads, std::exchange( shared.crashed_memory, 0 ) );
+  shards.emplace( all_loops, [&]( std::size_t shard, const Siblings* siblings ) {
+    ServiceManager* const its_manager = shard == 0 ? manager.get() : managers[shard - 1].get();
+    if ( shard > 0 and its_manager != nullptr ) {
+      its_manager->take_rest_of( shard == 1 ? *manager : *managers[shard - 2] );
+    }
+    return std::make_unique<Sproxy>( *all_loops[shard],
+                                     config,
+                                     crypto,
+                                     program::make_wires( tls.get() ),
+                                     *log,
+                                     std::move( parts[shard] ),
+                                     its_manager,
+                                     siblings );
+  } );
   if ( clients ) {
-    read_again( *clients, *sproxy, *log ); // it may have changed before it was watched
-    sproxy->keep_only( [&]( const Digest& client ) { return clients->admits( client ); } );
+    read_again( *clients, *shards, *log ); // it may have changed before it was watched
+    shards->in_each( [&]( Sproxy& sproxy ) {
+      sproxy.keep_only( [&]( const Digest& client ) { return clients->admits( client ); } );
+    } );
   }
+  if ( threads > 1 ) {
+    program::write_down_crashes( shared );
+  }
+  shards->start( []( const Sproxy& sproxy ) { program::served_memory = inode_of( sproxy.memory() ); } );
   program::say_ready( shared, manager.get() );
   say_who_may_come( config, key, clients, *log );
-  program::run( loop, signals, *sproxy, manager.get() );
+  program::run( loop, signals, *shards, manager.get() );
   return 0;
 }
 

@@ -29,6 +29,8 @@ public:
   void feed( std::span<const std::byte> bytes ) { fresh_ = bytes; }
   // The next whole frame; nothing when more bytes are needed or the peer made a mistake.
   [[nodiscard]] std::optional<Frame> next();
+  // What follows the frame that next() has just returned, as far as it was fed.
+  [[nodiscard]] std::span<const std::byte> rest() const { return fresh_; }
   // No payload is needed any more. An idle link holds no memory then.
   void done();
   // The peer's mistake; nothing more is read after it.

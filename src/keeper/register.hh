@@ -39,7 +39,8 @@ struct Register
   // Workers write these.
   std::uint32_t ready; // 1: a worker has been up and listening, so from now on a crash is survived. Never 0 again
   std::uint32_t up;    // the generation that came up last: it listens
-  std::array<std::uint64_t, 15> worker_reserved;
+  std::uint64_t crashed_memory; // inode of what the thread served that crashed, of a worker with several
+  std::array<std::uint64_t, 14> worker_reserved;
 
   // What a worker leaves for its successor, such as the descriptor of its memory. The keeper does not look at it.
   std::array<std::uint64_t, 64> left;
@@ -79,7 +80,8 @@ static_assert( offsetof( Register, keeper_padding ) == 76 );
 static_assert( offsetof( Register, keeper_reserved ) == 80 );
 static_assert( offsetof( Register, ready ) == 120 );
 static_assert( offsetof( Register, up ) == 124 );
-static_assert( offsetof( Register, worker_reserved ) == 128 );
+static_assert( offsetof( Register, crashed_memory ) == 128 );
+static_assert( offsetof( Register, worker_reserved ) == 136 );
 static_assert( offsetof( Register, left ) == 248 );
 static_assert( offsetof( Register, reserved ) == 760 );
 static_assert( sizeof( Register ) == 4096 );

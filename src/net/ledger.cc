@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 namespace holdfast {
 
@@ -52,6 +53,13 @@ Audit audit_closed( const Counts& counts, std::uint64_t read, std::uint64_t writ
 }
 
 } // namespace
+
+std::uint64_t inode_of( int fd )
+{
+  struct stat about
+  {};
+  return ::fstat( fd, &about ) == 0 ? about.st_ino : 0;
+}
 
 std::optional<Counts> counts_of( int fd )
 {

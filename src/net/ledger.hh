@@ -5,6 +5,9 @@
 
 namespace holdfast {
 
+// Memory or a file as the kernel knows it, in whatever process; 0: it is none.
+[[nodiscard]] std::uint64_t inode_of( int fd );
+
 // Of a TCP socket; numbers as in TCP_INFO (tcp(7)).
 enum class TcpState : std::uint8_t
 {

@@ -49,6 +49,11 @@ std::string what_is( int fd )
   return { target.data(), static_cast<std::size_t>( std::max<ssize_t>( size, 0 ) ) };
 }
 
+bool is_memory( int fd, std::string_view name )
+{
+  return what_is( fd ) == fmt::format( "/memfd:{} (deleted)", name );
+}
+
 bool nothing_has_happened( int fd )
 {
   const auto counts = counts_of( fd );
@@ -105,15 +110,20 @@ void Left::sort( int fd )
 std::vector<Fd> Left::take_memory( std::string_view name )
 {
   std::vector<Fd> taken;
-  const std::string wanted = fmt::format( "/memfd:{} (deleted)", name );
   std::erase_if( memory_, [&]( Fd& fd ) {
-    const bool is_it = what_is( fd.get() ) == wanted;
+    const bool is_it = is_memory( fd.get(), name );
     if ( is_it ) {
       taken.push_back( std::move( fd ) );
     }
     return is_it;
   } );
   return taken;
+}
+
+std::size_t Left::count_memory( std::string_view name ) const
+{
+  return static_cast<std::size_t>(
+    std::ranges::count_if( memory_, [&]( const Fd& fd ) { return is_memory( fd.get(), name ); } ) );
 }
 
 Fd Left::take( std::uint64_t cookie )

@@ -33,6 +33,7 @@ public:
 
   // Memory of that name (memfd_create(2)).
   [[nodiscard]] std::vector<Fd> take_memory( std::string_view name );
+  [[nodiscard]] std::size_t count_memory( std::string_view name ) const; // that could be taken
   // The socket with that cookie; none if there is none, and for 0.
   [[nodiscard]] Fd take( std::uint64_t cookie );
   // Sockets that listen for what listen_for() calls `host` and `port`; any port, if that is 0. All others that

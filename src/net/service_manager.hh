@@ -41,6 +41,8 @@ public:
   void let_go( std::uint64_t cookie );
   // And those of all that was stored before us and that we did not keep.
   void let_go_rest();
+  // What was stored before that one and that it did not keep is ours, to be kept or let go.
+  void take_rest_of( ServiceManager& other ) { stored_.swap( other.stored_ ); }
 
   // Messages that it has not taken yet.
   [[nodiscard]] std::size_t unsaid() const { return unsaid_.size(); }

@@ -6,7 +6,6 @@
 
 #include <openssl/types.h>
 
-#include <array>
 #include <cstddef>
 #include <deque>
 #include <functional>
@@ -60,7 +59,8 @@ public:
   // Name of the host a client asks for (SNI, RFC 6066), for those who share a port by it. Not sent for an address.
   void ask_for( const std::string& host );
 
-  // A wire over this socket; the context must outlive it.
+  // A wire over this socket; the context must outlive it. Wires are made, and handshakes begun, in one thread; an
+  // open wire may be another one's.
   [[nodiscard]] std::unique_ptr<Wire> wire( Fd socket ) const;
 
   // Our own identity.
@@ -96,10 +96,6 @@ private:
   Digest identity_ {};
   mutable std::deque<Ticket> tickets_ {}; // of a client, the latest at the back
   std::unique_ptr<SSL_CTX, Free> context_;
-  // Where the slices of one record are gathered, or early data arrive; all links of the process are served one
-  // after another.
-  mutable std::array<std::byte, 16384> record_ {};
-  mutable TlsBuffers buffers_ {};
 };
 
 } // namespace holdfast

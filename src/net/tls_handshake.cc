@@ -74,11 +74,12 @@ void TlsHandshake::begin_early()
 // Server: the first data may be here before the handshake is finished.
 bool TlsHandshake::open_early()
 {
+  auto& record = TlsBuffers::here().record;
   std::size_t count = 0;
   ::ERR_clear_error();
-  switch ( ::SSL_read_early_data( ssl_, context_.record_.data(), context_.record_.size(), &count ) ) {
+  switch ( ::SSL_read_early_data( ssl_, record.data(), record.size(), &count ) ) {
     case SSL_READ_EARLY_DATA_SUCCESS:
-      held_.assign( context_.record_.begin(), context_.record_.begin() + static_cast<std::ptrdiff_t>( count ) );
+      held_.assign( record.begin(), record.begin() + static_cast<std::ptrdiff_t>( count ) );
       early_ = Early::arriving;
       learn_channel( true );
       open_ = problem_.empty();

@@ -9,6 +9,12 @@
 
 namespace holdfast {
 
+TlsBuffers& TlsBuffers::here()
+{
+  static thread_local TlsBuffers buffers;
+  return buffers;
+}
+
 BIO* TlsSocket::make_bio()
 {
   BIO* const bio = ::BIO_new( methods() );
@@ -69,8 +75,9 @@ int TlsSocket::read( BIO* bio, char* into, std::size_t size, std::size_t* count 
 // Many records at once, for the reads that follow.
 Transfer TlsSocket::fetch()
 {
-  buffers_.receiving.resize( TlsBuffers::receiving_size );
-  const auto space = std::span { buffers_.receiving }.first( share_ );
+  auto& receiving = TlsBuffers::here().receiving;
+  receiving.resize( TlsBuffers::receiving_size );
+  const auto space = std::span { receiving }.first( share_ );
   const Transfer got = receive( fd_.get(), space );
   fresh_ = space.first( got.count );
   if ( got.count < space.size() ) {
@@ -111,7 +118,7 @@ int TlsSocket::write( BIO* bio, const char* from, std::size_t size, std::size_t*
   BIO_clear_retry_flags( bio );
   const auto bytes = std::as_bytes( std::span { from, size } );
   if ( self.gathers_ or self.owes() ) {
-    auto& behind = self.gathers_ ? self.buffers_.sending : self.unsent_;
+    auto& behind = self.gathers_ ? TlsBuffers::here().sending : self.unsent_;
     behind.insert( behind.end(), bytes.begin(), bytes.end() );
     *count = size;
     return 1;
@@ -138,14 +145,14 @@ std::optional<std::size_t> TlsSocket::put( std::span<const std::byte> bytes )
 void TlsSocket::gather()
 {
   assert( not owes() );
-  buffers_.sending.reserve( TlsBuffers::sending_size );
+  TlsBuffers::here().sending.reserve( TlsBuffers::sending_size );
   gathers_ = true;
 }
 
 bool TlsSocket::send_gathered()
 {
   gathers_ = false;
-  auto& sending = buffers_.sending;
+  auto& sending = TlsBuffers::here().sending;
   const auto taken = sending.empty() ? std::size_t { 0 } : put( sending );
   if ( taken and *taken < sending.size() ) {
     unsent_.swap( sending );
@@ -162,8 +169,8 @@ bool TlsSocket::flush()
   if ( owes() and unsent_from_ == unsent_.size() ) {
     unsent_.clear();
     unsent_from_ = 0;
-    if ( unsent_.capacity() > buffers_.sending.capacity() ) {
-      unsent_.swap( buffers_.sending ); // it is in the cache, and the next call needs such a one
+    if ( auto& sending = TlsBuffers::here().sending; unsent_.capacity() > sending.capacity() ) {
+      unsent_.swap( sending ); // it is in the cache, and the next call needs such a one
     }
     unsent_ = {}; // with its memory
   }

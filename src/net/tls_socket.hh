@@ -5,6 +5,7 @@
 
 #include <openssl/bio.h>
 
+#include <array>
 #include <cstddef>
 #include <limits>
 #include <optional>
@@ -14,28 +15,32 @@
 
 namespace holdfast {
 
-// Where ciphertext lies in the middle of a call. All wires of a context are served one after another, so they share
-// it, and it stays in the processor's cache.
+// Where bytes lie in the middle of a call. All wires that a thread serves are served one after another, so they
+// share it, and it stays in the processor's cache.
 struct TlsBuffers
 {
   static constexpr std::size_t receiving_size = 131072; // eight records in one recvmsg(2)
   static constexpr std::size_t sending_size = 212992;   // a batch of frames, and what TLS adds
 
-  std::vector<std::byte> sending {};   // records made, not sent yet
-  std::vector<std::byte> receiving {}; // received, not read by OpenSSL yet
+  // Those of the thread that asks.
+  [[nodiscard]] static TlsBuffers& here();
+
+  std::array<std::byte, 16384> record {}; // its slices are gathered here, or early data arrive
+  std::vector<std::byte> sending {};      // records made, not sent yet
+  std::vector<std::byte> receiving {};    // received, not read by OpenSSL yet
 };
 
 // The socket under a TLS wire, as OpenSSL reads and writes it (a BIO, bio(7ssl)): every byte is counted, and no
 // call blocks, raises SIGPIPE, or reads more than it should. OpenSSL writes record by record and reads header by
 // header; between gather() and send_gathered(), and share() and keep(), many of them are one system call.
 //
-// Owns the socket, and what it did not take; a socket that takes all leaves us without memory. Uses the buffers,
-// which must outlive it. The BIO is OpenSSL's and refers to us, who must outlive it. Of what a stranger sends
-// nothing is read any more once 16 KiB have been.
+// Owns the socket, and what it did not take; a socket that takes all leaves us without memory. Between calls it may
+// go from one thread to another. The BIO is OpenSSL's and refers to us, who must outlive it. Of what a stranger
+// sends nothing is read any more once 16 KiB have been.
 class TlsSocket
 {
 public:
-  TlsSocket( Fd fd, TlsBuffers& buffers ) : fd_( std::move( fd ) ), buffers_( buffers ) {}
+  explicit TlsSocket( Fd fd ) : fd_( std::move( fd ) ) {}
   TlsSocket( const TlsSocket& ) = delete;
   TlsSocket& operator=( const TlsSocket& ) = delete;
   ~TlsSocket() = default;
@@ -59,7 +64,7 @@ public:
   // -- what is sent -----------------------------------------------------------------------------------------------
   // Nothing is sent from now on until send_gathered(). Only while nothing is owed.
   void gather();
-  [[nodiscard]] std::size_t gathered() const { return buffers_.sending.size(); }
+  [[nodiscard]] std::size_t gathered() const { return TlsBuffers::here().sending.size(); }
   // In one call; what the socket does not take is owed. False: it failed, see error().
   [[nodiscard]] bool send_gathered();
   // Bytes wait for the socket: whatever OpenSSL writes comes behind them.
@@ -95,7 +100,6 @@ private:
   Fd fd_;
   std::size_t bytes_left_ = handshake_max;
   int reads_left_ = std::numeric_limits<int>::max();
-  TlsBuffers& buffers_;
   std::size_t share_ = 0;               // most bytes of one read into the shared buffer; 0: straight to OpenSSL
   std::span<const std::byte> fresh_ {}; // in the shared buffer, or what is held
   std::vector<std::byte> held_ {};      // what was kept of the shared buffer

@@ -143,7 +143,7 @@ Transfer TlsWire::send_records( std::span<const iovec> from )
       return { .kind = Transfer::Kind::moved, .count = total };
     }
     std::size_t count = 0;
-    const int result = write_some( std::span { context_.record_ }.first( gathered ), count );
+    const int result = write_some( std::span { TlsBuffers::here().record }.first( gathered ), count );
     total += count;
     sent_ += count;
     if ( result != 1 or count < gathered ) {
@@ -196,7 +196,7 @@ void TlsWire::interrupted()
 std::size_t TlsWire::gather( std::span<const iovec> from, std::size_t& slice, std::size_t& offset )
 {
   const bool is_small = sent_ < small_at_first and is_open(); // all of a client's first flight arrives at once
-  std::span<std::byte> record { context_.record_ };
+  std::span<std::byte> record { TlsBuffers::here().record };
   record = is_small ? record.first( small_record ) : record;
   std::size_t filled = 0;
   while ( slice < from.size() and filled < record.size() ) {

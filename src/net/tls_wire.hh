@@ -19,14 +19,15 @@ namespace holdfast {
 // TLS over one socket: once the two ends have agreed (TlsHandshake), bytes become records and records bytes.
 // OpenSSL reads and writes the socket through us (TlsSocket), so that no call does more than it should.
 //
-// Made by TlsContext::wire(); uses the context, which must outlive it, and gathers each record in the context's
-// memory. Owns the socket and OpenSSL's state, which is made with the first open(): who connects and says nothing
-// costs nothing. A wire that is broken says the same each time, and asks nothing of OpenSSL any more.
+// Made by TlsContext::wire(); uses the context, which must outlive it, and gathers each record in the memory that
+// the wires of a thread share. Between calls it may go from one thread to another. Owns the socket and OpenSSL's
+// state, which is made with the first open(): who connects and says nothing costs nothing. A wire that is broken
+// says the same each time, and asks nothing of OpenSSL any more.
 class TlsWire : public Wire
 {
 public:
   TlsWire( const TlsContext& context, Fd socket )
-    : context_( context ), socket_( std::move( socket ), context.buffers_ ), handshake_( context, socket_ )
+    : context_( context ), socket_( std::move( socket ) ), handshake_( context, socket_ )
   {}
 
   Fd& socket() override { return socket_.fd(); }

@@ -5,12 +5,14 @@
 #include "proxy/config.hh"
 #include "proxy/link_leg.hh"
 #include "proxy/log.hh"
+#include "proxy/owners.hh"
 #include "proxy/tunnel_end.hh"
 
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace holdfast {
 
@@ -56,6 +58,8 @@ public:
   [[nodiscard]] const TunnelRecord& record() const { return record_; }
   [[nodiscard]] const std::string& name() const { return name_; } // for the log
 
+  // Where an sproxy is several: that this one has it.
+  void belongs_here( Owners::Claim claim ) { claim_ = std::move( claim ); }
   // A process before us had it; the peer is where it was.
   void recovered() { last_address_ = "before a restart"; }
   // This link has proved itself: it carries the tunnel now.
@@ -94,6 +98,7 @@ private:
   Log& log_;
   TunnelRecord& record_;
   std::string name_;
+  Owners::Claim claim_ {};
   TunnelEnd end_;
   Time made_;
   Address home_;                // the client's, when the tunnel was made

@@ -21,7 +21,8 @@ Clients::Clients( Loop& loop,
                   FrameBatch& batch,
                   Log& log,
                   Events events,
-                  ServiceManager* manager )
+                  ServiceManager* manager,
+                  const Siblings* siblings )
   : loop_( loop )
   , config_( config )
   , arena_( arena )
@@ -29,6 +30,7 @@ Clients::Clients( Loop& loop,
   , log_( log )
   , events_( std::move( events ) )
   , manager_( manager )
+  , siblings_( siblings )
   , made_( log, "new tunnels" )
   , resumed_( log, "tunnels resumed" )
   , lost_( log, "links of tunnels lost" )
@@ -44,6 +46,10 @@ Client& Clients::of( TunnelRecord& record )
     client = make( record, account == nullptr ? nullptr : &account->quotas() );
     if ( account != nullptr ) {
       account->opened( *client );
+    }
+    if ( siblings_ != nullptr ) {
+      client->belongs_here(
+        siblings_->owners.claim( Owners::who( record.identity, record.instance ), siblings_->self ) );
     }
   }
   return *client;

@@ -8,6 +8,7 @@
 #include "proxy/config.hh"
 #include "proxy/few_lines.hh"
 #include "proxy/log.hh"
+#include "proxy/siblings.hh"
 #include "state/arena.hh"
 
 #include <functional>
@@ -29,14 +30,15 @@ public:
     std::function<void( const Client& )> leaves {};              // its tunnel is being ended: nobody may claim it
   };
 
-  // All that is passed by reference must outlive it.
+  // All that is passed by reference must outlive it. `manager` and `siblings` may be null.
   Clients( Loop& loop,
            const SproxyConfig& config,
            Arena& arena,
            FrameBatch& batch,
            Log& log,
            Events events,
-           ServiceManager* manager );
+           ServiceManager* manager,
+           const Siblings* siblings );
 
   // The one whose tunnel this is; made if there is none.
   Client& of( TunnelRecord& record );
@@ -63,7 +65,8 @@ private:
   FrameBatch& batch_;
   Log& log_;
   Events events_;
-  ServiceManager* manager_; // null: there is none
+  ServiceManager* manager_;  // null: there is none
+  const Siblings* siblings_; // null: there are none
   std::map<Digest, Account> accounts_ {};
   Agenda agenda_ {};
   ByTunnel clients_ {}; // their sessions live in the arena

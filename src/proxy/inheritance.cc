@@ -32,6 +32,8 @@ Inheritance::Inheritance( Predecessor predecessor, ServiceManager* manager, Log&
   : left_( predecessor.left == nullptr ? nothing_ : *predecessor.left )
   , crashed_( predecessor.crashed )
   , listeners_( std::move( predecessor.listeners ) )
+  , memory_( std::move( predecessor.memory ) )
+  , others_follow_( predecessor.others_follow )
   , manager_( manager )
   , log_( log )
   , since_( read_clock() )
@@ -49,7 +51,7 @@ Arena Inheritance::arena( Side side, Arena::Config config )
 
 Arena Inheritance::found_or_new( Side side, Arena::Config config )
 {
-  for ( Fd& memfd : left_.take_memory( Arena::name ) ) {
+  for ( Fd& memfd : memory_.empty() ? left_.take_memory( Arena::name ) : std::exchange( memory_, {} ) ) {
     try {
       const Mend mend = [this]( SessionRecord& record ) {
         const bool fits = reunion_.mend( record );
@@ -84,8 +86,10 @@ std::vector<Fd> Inheritance::newcomers( const Address& listener )
 void Inheritance::settle( const Survey& found )
 {
   pass( FaultPoint::taken_over );
-  left_.close();
-  if ( manager_ != nullptr ) {
+  if ( not others_follow_ ) {
+    left_.close();
+  }
+  if ( manager_ != nullptr and not others_follow_ ) {
     manager_->let_go_rest();
   }
   if ( not recovers_ ) {

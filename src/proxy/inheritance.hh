@@ -20,6 +20,10 @@ struct Predecessor
   // Sockets that listen already: taken from `left` or new, by whoever had the right to. Empty: we take or make
   // them.
   std::vector<Fd> listeners {};
+  // Memory taken from `left`, for one who is one of several. Empty: we take it.
+  std::vector<Fd> memory {};
+  // Others will take what is theirs from `left`: we are not the last.
+  bool others_follow = false;
 };
 
 // The listening sockets that were left, or new ones. Throws StartupError when it cannot listen.
@@ -40,7 +44,7 @@ public:
   [[nodiscard]] Fd socket( const SessionRecord& record ) { return reunion_.take( record ); }
   // Programs that were accepted, and for which there is no session yet.
   [[nodiscard]] std::vector<Fd> newcomers( const Address& listener );
-  // Everything was taken over that will be: closes the rest, and says what was found.
+  // Everything was taken over that will be: closes the rest, if nobody follows, and says what was found.
   void settle( const Survey& found );
 
 private:
@@ -50,6 +54,8 @@ private:
   Left& left_;
   bool crashed_;
   std::vector<Fd> listeners_;
+  std::vector<Fd> memory_;
+  bool others_follow_;
   ServiceManager* manager_; // null: there is none
   Log& log_;
   Time since_;

@@ -82,6 +82,18 @@ void LinkLeg::let_in()
   }
 }
 
+std::unique_ptr<Wire> LinkLeg::take_wire()
+{
+  loop_.unwatch( *this );
+  return std::move( wire_ );
+}
+
+void LinkLeg::begin_with( std::span<const std::byte> read )
+{
+  read_frames( read );
+  read_in();
+}
+
 void LinkLeg::linger()
 {
   lingers_ = true;
@@ -216,22 +228,22 @@ void LinkLeg::read_in()
       case Transfer::Kind::ended: drop( "the other side closed it" ); return;
       case Transfer::Kind::failed: drop_for( got ); return;
     }
-    read_frames( got.count );
+    read_frames( scratch_.first( got.count ) );
     if ( got.count < scratch_.size() ) {
       return; // the socket is empty; if more came meanwhile, the loop says so
     }
   }
 }
 
-void LinkLeg::read_frames( std::size_t count )
+void LinkLeg::read_frames( std::span<const std::byte> bytes )
 {
-  reader_.feed( scratch_.first( count ) );
-  tell_frames();
+  reader_.feed( bytes );
+  tell_frames( bytes );
   owner_->payloads_go();
   reader_.done();
 }
 
-void LinkLeg::tell_frames()
+void LinkLeg::tell_frames( std::span<const std::byte> bytes )
 {
   while ( const auto frame = reader_.next() ) {
     if ( frame->header.type == FrameType::heartbeat ) {
@@ -246,7 +258,7 @@ void LinkLeg::tell_frames()
   }
   if ( const auto fault = reader_.fault() ) {
     constexpr std::byte tls_handshake { 0x16 }; // RFC 8446, 5.1
-    const bool is_tls = fault == Fault::not_holdfast and scratch_.front() == tls_handshake;
+    const bool is_tls = fault == Fault::not_holdfast and bytes.front() == tls_handshake;
     drop( is_tls ? "it speaks TLS; was only this side started with --insecure?"
                  : std::string { describe( *fault ) } );
   }

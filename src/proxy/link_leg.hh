@@ -92,6 +92,14 @@ public:
   void linger();
   [[nodiscard]] bool lingers() const { return lingers_; }
 
+  // What was read behind the frame that has just arrived.
+  [[nodiscard]] std::span<const std::byte> unread() const { return reader_.rest(); }
+  // The wire of a link on which nothing was said, for another leg in another loop. Nothing may be called
+  // afterwards.
+  [[nodiscard]] std::unique_ptr<Wire> take_wire();
+  // Such a wire is ours now: what the leg before us has read comes first.
+  void begin_with( std::span<const std::byte> read );
+
   // Closes the socket of a link that is dead or replaced, with a reset: the kernel would go on for minutes sending
   // bytes to an address that is gone, for which nobody waits any more. Nothing may be called afterwards.
   void break_off();
@@ -130,8 +138,8 @@ private:
   void open_wire();
   void read_on();
   void read_in();
-  void read_frames( std::size_t count );
-  void tell_frames();
+  void read_frames( std::span<const std::byte> bytes );
+  void tell_frames( std::span<const std::byte> bytes );
   void write( FrameBatch& batch );
   void fit_queue();
   void drop_for( const Transfer& failed );

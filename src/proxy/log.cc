@@ -3,12 +3,12 @@
 #include "keeper/standard_error.hh"
 
 #include <fmt/format.h>
-#include <spdlog/details/null_mutex.h>
 #include <spdlog/details/os.h>
 #include <spdlog/sinks/base_sink.h>
 
 #include <cstdint>
 #include <cstdio>
+#include <mutex>
 #include <string>
 #include <string_view>
 
@@ -16,7 +16,7 @@ namespace holdfast {
 
 namespace {
 
-class Sink final : public spdlog::sinks::base_sink<spdlog::details::null_mutex>
+class Sink final : public spdlog::sinks::base_sink<std::mutex>
 {
 private:
   void sink_it_( const spdlog::details::log_msg& message ) override

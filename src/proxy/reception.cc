@@ -31,7 +31,8 @@ Reception::Reception( Loop& loop,
                       std::vector<Fd> listeners,
                       MakeWire wire,
                       Pulse::Config pulse,
-                      Introduced introduced )
+                      Introduced introduced,
+                      const Siblings* siblings )
   : loop_( loop )
   , batch_( batch )
   , scratch_( scratch )
@@ -39,29 +40,42 @@ Reception::Reception( Loop& loop,
   , wire_( std::move( wire ) )
   , pulse_( pulse )
   , introduced_( std::move( introduced ) )
+  , siblings_( siblings )
   , turnstile_( {}, std::random_device {}(), loop.now() )
   , lines_( log, "links that led to nothing" )
   , listener_(
       loop,
       std::move( listeners ),
-      [this]( Fd socket, const Address& /*peer*/ ) { arrived( std::move( socket ) ); },
+      [this]( Fd socket, const Address& /*peer*/ ) {
+        arrived( wire_( std::move( socket ) ), loop_.now() ).link->hold();
+      },
       [this]( int error ) { log_.warn( "cannot accept links for a moment: {}", error_text( error ) ); },
       spare_for_next ) // links may use the descriptors that sessions spare
 {}
 
-void Reception::arrived( Fd socket )
+Reception::Stranger& Reception::arrived( std::unique_ptr<Wire> wire, Time since )
 {
   if ( strangers_.size() >= strangers_max ) {
     const auto out = strangers_.find( turnstile_.most_expendable() );
     tell_end_of( *out->second.link );
     let_go( out );
   }
-  auto link = std::make_unique<LinkLeg>(
-    loop_, *this, wire_( std::move( socket ) ), false, FrameType::hello, pulse_, scratch_ );
-  link->hold();
+  auto link
+    = std::make_unique<LinkLeg>( loop_, *this, std::move( wire ), false, FrameType::hello, pulse_, scratch_ );
   turnstile_.arrived( ++last_, network_of( link->peer(), network_v4, network_v6 ) );
   guests_[link.get()] = last_;
-  strangers_[last_] = { std::move( link ) };
+  return strangers_.try_emplace( last_, Stranger { .link = std::move( link ), .since = since } ).first->second;
+}
+
+void Reception::take_over( Passage passage )
+{
+  if ( closed_ ) {
+    return;
+  }
+  Stranger& stranger = arrived( std::move( passage.wire ), passage.since );
+  stranger.knocked = true;
+  stranger.claim = std::move( passage.claim );
+  stranger.link->begin_with( passage.read ); // may be taken() then
 }
 
 void Reception::frame_arrived( LinkLeg& link, const Frame& frame )
@@ -74,8 +88,36 @@ void Reception::frame_arrived( LinkLeg& link, const Frame& frame )
     link.drop( std::string { describe( *fault ) } );
     return;
   }
-  find( link )->second.answered = true;
-  introduced_( link, std::get<Hello>( decoded ) );
+  Stranger& stranger = find( link )->second;
+  const auto& hello = std::get<Hello>( decoded );
+  if ( not belongs_here( stranger, hello ) ) {
+    append_frame( stranger.to_read, frame.header, frame.payload );
+    const auto behind = link.unread();
+    stranger.to_read.insert( stranger.to_read.end(), behind.begin(), behind.end() );
+    link.drop( "it goes to another thread" ); // reads no more here
+    return;
+  }
+  stranger.answered = true;
+  introduced_( link, hello );
+}
+
+bool Reception::belongs_here( Stranger& stranger, const Hello& hello )
+{
+  if ( siblings_ == nullptr ) {
+    return true;
+  }
+  if ( not stranger.claim ) { // else it was handed over, with its claim
+    stranger.claim = siblings_->owners.claim( Owners::who( stranger.link->channel().identity, hello.instance ) );
+  }
+  return stranger.claim.shard() == siblings_->self;
+}
+
+void Reception::hand_over( Stranger& stranger )
+{
+  siblings_->hand_over( { .wire = stranger.link->take_wire(),
+                          .read = std::move( stranger.to_read ),
+                          .since = stranger.since,
+                          .claim = std::move( stranger.claim ) } );
 }
 
 std::unique_ptr<LinkLeg> Reception::take( const LinkLeg& link )
@@ -101,6 +143,7 @@ Reception::Strangers::iterator Reception::let_go( Strangers::iterator stranger )
 
 void Reception::close()
 {
+  closed_ = true;
   listener_.close();
   while ( not strangers_.empty() ) {
     let_go( strangers_.begin() );
@@ -112,8 +155,14 @@ void Reception::turn( Time now )
   listener_.tick( now );
   lines_.tick( now );
   let_some_in( now );
+  impatient_ = never;
   for ( auto at = strangers_.begin(); at != strangers_.end(); ) {
-    at = look_after( at->second, now ) ? std::next( at ) : let_go( at );
+    if ( look_after( at->second, now ) ) {
+      impatient_ = std::min( impatient_, at->second.since + patience );
+      ++at;
+    } else {
+      at = let_go( at );
+    }
   }
   give_back_memory();
 }
@@ -149,7 +198,11 @@ void Reception::let_in( Turnstile::Guest guest )
 bool Reception::look_after( Stranger& stranger, Time now )
 {
   LinkLeg& link = *stranger.link;
-  const bool in_time = now - link.born() < patience;
+  if ( not stranger.to_read.empty() ) {
+    hand_over( stranger );
+    return false;
+  }
+  const bool in_time = now - stranger.since < patience;
   if ( stranger.leaving ) {
     return link.lingers() and in_time;
   }
@@ -199,6 +252,7 @@ void Reception::turn_out( std::span<const Digest> identities )
   for ( auto& [guest, stranger] : strangers_ ) {
     LinkLeg& link = *stranger.link;
     if ( link.connected() and std::ranges::find( identities, link.channel().identity ) != identities.end() ) {
+      stranger.to_read.clear(); // it goes nowhere
       link.drop( "its client is not admitted any more" );
     }
   }
@@ -206,8 +260,7 @@ void Reception::turn_out( std::span<const Digest> identities )
 
 Time Reception::deadline() const
 {
-  const Time impatient = strangers_.empty() ? never : strangers_.begin()->second.link->born() + patience;
-  return std::min( { listener_.deadline(), lines_.deadline(), turnstile_.deadline(), impatient } );
+  return std::min( { listener_.deadline(), lines_.deadline(), turnstile_.deadline(), impatient_ } );
 }
 
 } // namespace holdfast

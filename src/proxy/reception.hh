@@ -6,6 +6,7 @@
 #include "proxy/few_lines.hh"
 #include "proxy/link_leg.hh"
 #include "proxy/log.hh"
+#include "proxy/siblings.hh"
 #include "proxy/turnstile.hh"
 
 #include <functional>
@@ -22,14 +23,17 @@ namespace holdfast {
 // their turn (as many are begun in a turn of the loop as fit into some milliseconds, so sessions never wait for
 // them for long), one log line. Who has left meanwhile costs nothing more: of a client that dialled again and
 // again, only the connection is served on which it still waits.
+//
+// Where an sproxy is several, the first one's door is the only one. Who says hello there and belongs to another one
+// goes on to that one's reception, and is given no more time than anybody else.
 class Reception : public LinkOwner
 {
 public:
   // A stranger said hello. The answer is said on the link; a link that is to stay is taken with take().
   using Introduced = std::function<void( LinkLeg& link, const Hello& hello )>;
 
-  // `batch` and `scratch` are shared with the other links of the process. Throws StartupError when it cannot
-  // listen.
+  // `batch` and `scratch` are shared with the other links of the loop. Without listeners nobody comes but who is
+  // handed over. `siblings` may be null. Throws StartupError when it cannot listen.
   Reception( Loop& loop,
              FrameBatch& batch,
              std::span<std::byte> scratch,
@@ -37,11 +41,14 @@ public:
              std::vector<Fd> listeners,
              MakeWire wire,
              Pulse::Config pulse,
-             Introduced introduced );
+             Introduced introduced,
+             const Siblings* siblings );
 
   [[nodiscard]] Address address() const { return listener_.address(); }
   // The link that is introducing itself has been accepted: it is the caller's now.
   [[nodiscard]] std::unique_ptr<LinkLeg> take( const LinkLeg& link );
+  // A sibling's stranger, who has said hello to us.
+  void take_over( Passage passage );
   void close(); // accepts no more, and lets all strangers go
   // These clients are not admitted any more: not those either who have shown their key already and not said hello.
   void turn_out( std::span<const Digest> identities );
@@ -58,13 +65,18 @@ private:
   struct Stranger
   {
     std::unique_ptr<LinkLeg> link;
-    bool knocked = false;  // waits to be let in, or was
-    bool answered = false; // with a no; it stays until it has read that
-    bool leaving = false;  // the same, its handshake has failed
+    Time since;                        // accepted
+    Owners::Claim claim {};            // of who said hello, where there are siblings
+    bool knocked = false;              // waits to be let in, or was
+    bool answered = false;             // with a no; it stays until it has read that
+    bool leaving = false;              // the same, its handshake has failed
+    std::vector<std::byte> to_read {}; // not by us: it goes to a sibling, and this with it
   };
   using Strangers = std::map<Turnstile::Guest, Stranger>; // in the order they came
 
-  void arrived( Fd socket );
+  Stranger& arrived( std::unique_ptr<Wire> wire, Time since );
+  [[nodiscard]] bool belongs_here( Stranger& stranger, const Hello& hello );
+  void hand_over( Stranger& stranger );
   void let_some_in( Time now );
   void let_in( Turnstile::Guest guest );
   // Whether it is to stay.
@@ -81,12 +93,15 @@ private:
   MakeWire wire_;
   Pulse::Config pulse_;
   Introduced introduced_;
+  const Siblings* siblings_; // null: there are none
+  bool closed_ = false;
   Turnstile turnstile_;
   Strangers strangers_ {};
   std::unordered_map<const LinkLeg*, Turnstile::Guest> guests_ {}; // by their links
   Turnstile::Guest last_ = 0;
-  std::size_t most_ = 0; // strangers at the same time, since there were none
-  FewLines lines_;       // about links that led to nothing
+  Time impatient_ = never; // with the first one of them, as of the last turn
+  std::size_t most_ = 0;   // strangers at the same time, since there were none
+  FewLines lines_;         // about links that led to nothing
   Listener listener_;
 };
 

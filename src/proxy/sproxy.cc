@@ -25,6 +25,17 @@ constexpr Duration retry_after = 5s;         // told to clients beyond tunnels_m
 // take nothing of it: however many somebody makes, owners are let in.
 constexpr Allowance::Config returning { .at_once = 1000, .every = 2ms };
 
+Allowance::Config returning_to_each( const Siblings* siblings )
+{
+  const auto shards = siblings == nullptr ? 1U : static_cast<unsigned>( siblings->owners.shards() );
+  return { .at_once = std::max( returning.at_once / shards, 1U ), .every = returning.every * shards };
+}
+
+bool is_door( const Siblings* siblings )
+{
+  return siblings == nullptr or siblings->self == 0;
+}
+
 std::string reason_of( Refusal refusal, const Hello& hello )
 {
   switch ( refusal ) {
@@ -44,7 +55,8 @@ Sproxy::Sproxy( Loop& loop,
                 MakeWire wire,
                 Log& log,
                 Predecessor predecessor,
-                ServiceManager* manager )
+                ServiceManager* manager,
+                const Siblings* siblings )
   : loop_( loop )
   , config_( config )
   , crypto_( crypto )
@@ -59,7 +71,7 @@ Sproxy::Sproxy( Loop& loop,
                   .tunnels_max = config.memory.sessions,
                   .tunnels_per_client = config.client_limits.tunnels },
                 arena_.tunnels() )
-  , ramp_( returning )
+  , ramp_( returning_to_each( siblings ) )
   , dials_( loop,
             config.target,
             target_patience,
@@ -75,19 +87,25 @@ Sproxy::Sproxy( Loop& loop,
       { .session_arrived = [this]( Client& client, Session& session ) { session_arrived( client, session ); },
         .session_left = [this]( Session& session ) { dials_.give_up( session ); },
         .leaves = [this]( const Client& client ) { admission_.forget( client.record().id ); } },
-      manager )
-  , reception_( loop,
-                batch_,
-                scratch_.memory(),
-                log,
-                inheritance_.listeners( config.bind, config.port ),
-                std::move( wire ),
-                config.pulse,
-                [this]( LinkLeg& link, const Hello& hello ) { answer( link, hello ); } )
+      manager,
+      siblings )
+  , reception_(
+      loop,
+      batch_,
+      scratch_.memory(),
+      log,
+      is_door( siblings ) ? inheritance_.listeners( config.bind, config.port ) : std::vector<Fd> {},
+      std::move( wire ),
+      config.pulse,
+      [this]( LinkLeg& link, const Hello& hello ) { answer( link, hello ); },
+      siblings )
   , news_( loop )
 {
-  tell_if_deaf( news_, log );
-  log_.info( "listening on {}, target {}:{}", reception_.address().text(), config.target.host, config.target.port );
+  if ( is_door( siblings ) ) {
+    tell_if_deaf( news_, log );
+    log_.info(
+      "listening on {}, target {}:{}", reception_.address().text(), config.target.host, config.target.port );
+  }
   take_over();
 }
 

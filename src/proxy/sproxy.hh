@@ -9,12 +9,14 @@
 #include "proxy/inheritance.hh"
 #include "proxy/log.hh"
 #include "proxy/reception.hh"
+#include "proxy/siblings.hh"
 #include "proxy/target_dials.hh"
 #include "proxy/tunnel_end.hh"
 
 #include <functional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace holdfast {
@@ -29,16 +31,21 @@ class Sproxy
 {
 public:
   // Listens; throws StartupError when it cannot.
-  // Goes on with what its predecessor has left. A service manager gets copies of what the next one needs.
+  // Goes on with what its predecessor has left. A service manager gets copies of what the next one needs. As one of
+  // several it has its part of all limits in the configuration, and only the first one listens.
   Sproxy( Loop& loop,
           const SproxyConfig& config,
           const Crypto& crypto,
           MakeWire wire,
           Log& log,
           Predecessor predecessor = {},
-          ServiceManager* manager = nullptr );
+          ServiceManager* manager = nullptr,
+          const Siblings* siblings = nullptr );
   Sproxy( const Sproxy& ) = delete;
   Sproxy& operator=( const Sproxy& ) = delete;
+
+  // A link whose client is ours, from a sibling.
+  void take_over( Passage passage ) { reception_.take_over( std::move( passage ) ); }
 
   void turn();
   [[nodiscard]] Time deadline() const;
@@ -46,6 +53,8 @@ public:
   // a second.
   void stop();
   [[nodiscard]] bool stopped() const;
+  // Where its sessions lie, for who wants to know whose memory that is.
+  [[nodiscard]] int memory() const { return arena_.memfd().get(); }
   // These clients are not admitted any more: ends what they have.
   void revoke( std::span<const Digest> identities );
   // Ends what others have: the process before us may have admitted more than we do.

@@ -28,6 +28,6 @@ inline constexpr const char* not_in_this_kernel = "not in this kernel";
                                    const std::vector<std::string>& writable );
 
 // system_calls.cc: only those that the proxies use. `program` begins the line about any other one.
-[[nodiscard]] Layer confine_system_calls( const std::string& program );
+[[nodiscard]] Layer confine_system_calls( const std::string& program, bool threads );
 
 } // namespace holdfast

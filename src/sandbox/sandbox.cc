@@ -20,7 +20,8 @@ Protection confine( const Confinement& needs )
   Protection protection;
   protection.privileges = drop_privileges(); // first: without CAP_SYS_ADMIN, the other two ask for no_new_privs
   protection.files = confine_files( needs.readable, needs.writable );
-  protection.system_calls = confine_system_calls( needs.program ); // last: it would refuse what set up the others
+  protection.system_calls
+    = confine_system_calls( needs.program, needs.threads ); // last: it would refuse what set up the others
   return protection;
 }
 

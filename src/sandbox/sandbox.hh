@@ -25,6 +25,7 @@ struct Confinement
   std::string program;                  // "sproxy": begins the line about a refused system call
   std::vector<std::string> readable {}; // may be read; what does not exist is left out
   std::vector<std::string> writable {}; // may be read, written, made, renamed and removed; must exist
+  bool threads = false;                 // it will start some, each confined like the one that starts it
 };
 
 // One layer of protection, and a word about it: its version, or why it is not there.

@@ -6,9 +6,11 @@
 
 #include <linux/netlink.h>
 #include <linux/sockios.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -274,6 +276,14 @@ public:
     keep( ::seccomp_attr_set( context_.get(), SCMP_FLTATR_API_SYSRAWRC, 1 ) ); // the kernel's errno, not ours
   }
 
+  // As if the kernel did not know it.
+  void deny_knowing( int call )
+  {
+    if ( context_ and call >= 0 ) {
+      keep( ::seccomp_rule_add_array( context_.get(), SCMP_ACT_ERRNO( ENOSYS ), call, 0, nullptr ) );
+    }
+  }
+
   // With every condition true. A call that this machine does not have (there is no open(2) on arm64) is left out.
   void allow( int call, std::initializer_list<scmp_arg_cmp> conditions = {} )
   {
@@ -337,9 +347,22 @@ void add_rules( Filter& filter )
   filter.allow( SCMP_SYS( tgkill ), { argument_is( 0, static_cast<std::uint64_t>( ::getpid() ) ) } );
 }
 
+// A thread of this process, and nothing else that clone(2) can make. clone3(2) has its flags in memory, where a
+// filter cannot look; without it libc does with the other one.
+void add_rules_for_threads( Filter& filter )
+{
+  constexpr std::uint64_t thread = CLONE_VM | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD;
+  filter.allow( SCMP_SYS( clone ),
+                { { .arg = 0, .op = SCMP_CMP_MASKED_EQ, .datum_a = thread, .datum_b = thread } } );
+  filter.deny_knowing( SCMP_SYS( clone3 ) );
+  filter.allow( SCMP_SYS( set_robust_list ) );
+  filter.allow( SCMP_SYS( rseq ) );
+  filter.allow( SCMP_SYS( prctl ), { argument_is( 0, PR_SET_NAME ) } );
+}
+
 } // namespace
 
-Layer confine_system_calls( const std::string& program )
+Layer confine_system_calls( const std::string& program, bool threads )
 {
   if ( is_measured_build or not knows_machine ) {
     return { false, not_in_this_build };
@@ -347,6 +370,9 @@ Layer confine_system_calls( const std::string& program )
   prepare_refusal( program );
   Filter filter;
   add_rules( filter );
+  if ( threads ) {
+    add_rules_for_threads( filter );
+  }
   const int error = filter.load();
   if ( error == EINVAL or error == ENOSYS ) {
     return { false, not_in_this_kernel };

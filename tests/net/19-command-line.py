@@ -57,7 +57,7 @@ def scenario(world):
     for program, options in ((cproxy, ("--bind", "--raw", "--heartbeat", "--heartbeat-idle", "--misses", "--window", "--memory", "--keep",
                                        "--max-sessions", "--log-level", "--state-dir", "--insecure", "--user", "--no-sandbox", "--version")),
                              (sproxy, ("--target", "--bind", "--raw", "--heartbeat", "--heartbeat-idle", "--misses", "--window", "--memory",
-                                       "--keep", "--max-sessions", "--single", "--log-level", "--state-dir", "--insecure", "--user",
+                                       "--keep", "--max-sessions", "--single", "--threads", "--log-level", "--state-dir", "--insecure", "--user",
                                        "--no-sandbox", "--version"))):
         shown = net.client.run(program, "--help").stdout
         world.same([option for option in options if option not in shown], [], f"{program.rsplit('/', 1)[-1]} --help names every option")

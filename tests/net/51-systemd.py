@@ -23,7 +23,8 @@ from manager import Manager, kill_all
 from telnet import start_telnetd, telnet, TELNETD_PORT
 
 part = sys.argv[1] if len(sys.argv) > 1 else "restarted"
-OURS = 2  # what is always kept: the memory, and a socket that listens (sproxy's is one for both families)
+# What is always kept: the memory, of each thread, and a socket that listens (sproxy's is one for both families).
+OURS = {"cproxy": 2, "sproxy": 2 + harness.MORE_THREADS}
 
 
 class Service:
@@ -109,11 +110,11 @@ def restarted(world):
     net.come_back(net.next_address())
     goes_on("restarts while the network was away")
     for service in (cproxy, sproxy):
-        service.keeps(OURS + 1, "one session")
+        service.keeps(OURS[service.kind] + 1, "one session")
     held.faultless()
     held.leave()
     for service in (cproxy, sproxy):
-        service.keeps(OURS, "the session is over")
+        service.keeps(OURS[service.kind], "the session is over")
     orderly_end(world, cproxy, sproxy)
 
 
@@ -135,7 +136,7 @@ def ended(world):
             for how in ("reset", "close"):
                 app, far = pair(world, net, target)
                 for service in (cproxy, sproxy):
-                    service.keeps(OURS + 1, "one session")
+                    service.keeps(OURS[service.kind] + 1, "one session")
                 if restart:
                     cproxy.restart(kill_all)
                     sproxy.restart()
@@ -146,11 +147,11 @@ def ended(world):
                 world.same(other.was_reset, how == "reset", f"a {how} by the {who} {when} is one for the other side")
                 other.close()
                 for service in (cproxy, sproxy):
-                    service.keeps(OURS, "nothing is left")
+                    service.keeps(OURS[service.kind], "nothing is left")
 
     many = [pair(world, net, target) for _ in range(40)]
     for service in (cproxy, sproxy):
-        service.keeps(OURS + len(many), "many sessions")
+        service.keeps(OURS[service.kind] + len(many), "many sessions")
         world.same(service.manager.polled, 0, "none of which may go before we say so")
     for app, far in many:
         app.write(b"last words")
@@ -160,11 +161,11 @@ def ended(world):
         world.check_quietly(far.text.endswith(b"last words") and not far.was_reset, f"an orderly end arrives whole ({far!r})")
         far.close()
     for service in (cproxy, sproxy):
-        service.keeps(OURS, "nothing is left of many sessions")
+        service.keeps(OURS[service.kind], "nothing is left of many sessions")
 
     # Not in the store, as when that is full: there is nothing to go on with.
     app, far = pair(world, net, target)
-    cproxy.keeps(OURS + 1, "one session")
+    cproxy.keeps(OURS["cproxy"] + 1, "one session")
     cproxy.manager.lose_last()
     cproxy.restart(kill_all)
     world.until(lambda: app.over and far.over, 15, "both ends to hear of it")
@@ -176,13 +177,13 @@ def ended(world):
     orderly_end(world, cproxy)
     world.until(lambda: app.over and far.over, 15, "both ends to hear of it")
     world.check(app.was_reset and far.was_reset, "who stops a proxy resets its sessions")
-    cproxy.keeps(OURS, "the session is over")
+    cproxy.keeps(OURS["cproxy"], "the session is over")
 
     # Dead, and not started again: what the service manager closes is no orderly end either.
     cproxy.manager.empty()
     cproxy.start()
     app, far = pair(world, net, target)
-    cproxy.keeps(OURS + 1, "one session")
+    cproxy.keeps(OURS["cproxy"] + 1, "one session")
     cproxy.proxy.kill()
     cproxy.manager.empty()
     world.until(lambda: app.over, 15, "the app to hear of it")
@@ -201,10 +202,10 @@ def busy(world):
         far.close()
     world.say("true: sessions come, work and go although the service manager of cproxy does not listen")
     kept = len(cproxy.manager.kept)
-    world.same(kept, OURS, "it has heard nothing")
+    world.same(kept, OURS["cproxy"], "it has heard nothing")
     cproxy.manager.listen(True)
-    cproxy.keeps(OURS + 30, "it has been told all")
-    sproxy.keeps(OURS + 30, "as has the other one")
+    cproxy.keeps(OURS["cproxy"] + 30, "it has been told all")
+    sproxy.keeps(OURS["sproxy"] + 30, "as has the other one")
     cproxy.restart(kill_all)
     for app, far in first[30:]:
         greet(world, app, far, b"still here")
@@ -216,7 +217,7 @@ def busy(world):
     cproxy.proxy.kill_worker()
     cproxy.recovered()
     cproxy.manager.listen(True)
-    cproxy.keeps(OURS + 60, "the next worker has told all")
+    cproxy.keeps(OURS["cproxy"] + 60, "the next worker has told all")
     cproxy.restart()
     for app, far in first[30:] + more:
         greet(world, app, far, b"and still")
@@ -230,7 +231,7 @@ def busy(world):
     world.check("starting anew" in cproxy.proxy.log(), "the log says that it begins anew")
     world.until(lambda: all(app.over for app, _ in first[30:] + more), 20, "the apps to hear of it")
     world.check(all(app.was_reset for app, _ in first[30:] + more), "all apps see a reset")
-    cproxy.keeps(OURS, "nothing old is left")
+    cproxy.keeps(OURS["cproxy"], "nothing old is left")
     app, far = pair(world, net, target)
     app.close()
     world.until(lambda: far.over, 15, "the end to arrive")

@@ -41,7 +41,8 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWNET = 0x40000000
 TROUBLE = r"Sanitizer|runtime error:|Assertion|terminate called|the sandbox refused"  # lines that no good proxy writes
 INSECURE = "insecure" in sys.argv[1:]  # taken away here: the other arguments are the scenario's
-sys.argv[1:] = [word for word in sys.argv[1:] if word != "insecure"]
+MORE_THREADS = 2 if "threads" in sys.argv[1:] else 0  # of each sproxy that may have some
+sys.argv[1:] = [word for word in sys.argv[1:] if word not in ("insecure", "threads")]
 
 
 class Failure(Exception):
@@ -473,6 +474,8 @@ class World:
 
     def _proxy(self, space, name, program, arguments, state, ready, before, folder):
         arguments = [*self.security(name, *arguments, state=state), *arguments]
+        if program == "sproxy" and not {"--raw", "--single", "--threads"} & set(arguments):
+            arguments += ["--threads", 1 + MORE_THREADS] if MORE_THREADS else []
         log = self.folder / f"{name}.log"
         earlier = log.stat().st_size if log.exists() else 0
         proxy = space.start(name, *before, folder / program if folder else holdfast(program), *arguments)

@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """one_thread.py NM FILE... [--expect]
 
-Our programs have one thread: none of these object files or archives starts another one, whichever way. The day one
-does, its tests have to run under ThreadSanitizer as well (the tsan preset), and this test has to say so. With --expect
-a thread must be found (the self-test)."""
+Our programs have one thread: none of these object files or archives starts another one, whichever way. Only an sproxy with
+--threads has more; what starts them is not among these files, and its tests run under ThreadSanitizer (`make tsan`). With
+--expect a thread must be found (the self-test)."""
 
 import re
 import subprocess

@@ -19,8 +19,7 @@ class TlsSocketTest : public testing::Test
 {
 protected:
   std::array<Fd, 2> sockets = socket_pair();
-  TlsBuffers buffers {};
-  TlsSocket ours { std::move( sockets[0] ), buffers };
+  TlsSocket ours { std::move( sockets[0] ) };
   std::unique_ptr<BIO, Deleter<::BIO_free>> bio { ours.make_bio() };
   std::string into = std::string( 1000, '\0' );
 

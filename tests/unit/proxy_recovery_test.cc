@@ -1,7 +1,9 @@
 #include "net/fault_point.hh"
 #include "proxy/cproxy.hh"
 #include "proxy/openssl_crypto.hh"
+#include "proxy/shards.hh"
 #include "proxy/sproxy.hh"
+#include "unit/conversations.hh"
 #include "unit/keeper.hh"
 
 #include <gtest/gtest.h>
@@ -29,103 +31,7 @@ namespace holdfast {
 namespace {
 
 using namespace std::chrono_literals;
-using test::Keeper;
-
-std::uint16_t free_port()
-{
-  const Fd fd = listen_on( *literal_address( "127.0.0.1", 0 ) );
-  return static_cast<std::uint16_t>( std::stoi( local_address( fd.get() ).text().substr( 10 ) ) );
-}
-
-std::byte byte_at( std::uint64_t stream, std::uint64_t at )
-{
-  return static_cast<std::byte>( ( ( at * 31 + stream * 7 ) ^ ( at >> 8U ) ^ ( at >> 16U ) ) & 0xffU );
-}
-
-void set_blocking_patience( int fd )
-{
-  const timeval patience { .tv_sec = 60, .tv_usec = 0 };
-  ::setsockopt( fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience );
-  ::setsockopt( fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience );
-}
-
-bool write_all( int fd, std::span<const std::byte> bytes )
-{
-  while ( not bytes.empty() ) {
-    const ssize_t n = ::send( fd, bytes.data(), bytes.size(), MSG_NOSIGNAL );
-    if ( n <= 0 ) {
-      return false;
-    }
-    bytes = bytes.subspan( static_cast<std::size_t>( n ) );
-  }
-  return true;
-}
-
-// Says back what it hears, and ends when its program does; or resets whoever says anything.
-class EchoTarget
-{
-public:
-  EchoTarget() : listener_( ::socket( AF_INET, SOCK_STREAM, 0 ) )
-  {
-    const Address any = *literal_address( "127.0.0.1", 0 );
-    EXPECT_EQ( ::bind( listener_.get(), any.raw(), any.length ), 0 );
-    EXPECT_EQ( ::listen( listener_.get(), 1000 ), 0 );
-    port = static_cast<std::uint16_t>( std::stoi( local_address( listener_.get() ).text().substr( 10 ) ) );
-  }
-  void start()
-  {
-    acceptor_ = std::thread { [this] {
-      for ( int fd = ::accept( listener_.get(), nullptr, nullptr ); fd >= 0;
-            fd = ::accept( listener_.get(), nullptr, nullptr ) ) {
-        const std::scoped_lock lock { mutex_ };
-        echoes_.emplace_back( [this, fd] { echo( Fd { fd } ); } );
-      }
-    } };
-  }
-  ~EchoTarget()
-  {
-    ::shutdown( listener_.get(), SHUT_RDWR );
-    acceptor_.join();
-    for ( std::thread& each : echoes_ ) {
-      each.join();
-    }
-  }
-  std::uint16_t port = 0;
-  std::atomic<int> resets = 0; // that it saw
-  std::atomic<bool> resets_all = false;
-
-private:
-  void echo( Fd fd )
-  {
-    set_blocking_patience( fd.get() );
-    std::vector<std::byte> bytes( 70000 );
-    for ( ;; ) {
-      const ssize_t n = ::recv( fd.get(), bytes.data(), bytes.size(), 0 );
-      if ( n <= 0 ) {
-        resets += n < 0 and errno == ECONNRESET ? 1 : 0;
-        ::shutdown( fd.get(), SHUT_WR );
-        return;
-      }
-      if ( resets_all ) {
-        close_with_reset( fd );
-        return;
-      }
-      if ( not write_all( fd.get(), std::span { bytes }.first( static_cast<std::size_t>( n ) ) ) ) {
-        return;
-      }
-    }
-  }
-  Fd listener_;
-  std::mutex mutex_ {};
-  std::vector<std::thread> echoes_ {};
-  std::thread acceptor_ {};
-};
-
-std::string log_level()
-{
-  const char* const level = std::getenv( "HOLDFAST_TEST_LOG" );
-  return level == nullptr ? "off" : level;
-}
+using namespace test;
 
 // A fault in one of the two, in the process of that generation; 0: in each.
 struct Fault
@@ -139,7 +45,11 @@ struct Fault
 struct Chain
 {
   Chain() : Chain( Fault {} ) {}
-  explicit Chain( Fault fault ) : fault_( std::move( fault ) ) { target.start(); }
+  explicit Chain( Fault fault, std::size_t threads_of_sproxy = 1 )
+    : fault_( std::move( fault ) ), threads_( threads_of_sproxy )
+  {
+    target.start();
+  }
 
   EchoTarget target {};
   std::uint16_t app_port = free_port();
@@ -147,6 +57,7 @@ struct Chain
 
 private:
   Fault fault_;
+  std::size_t threads_;
 
   template<class Proxy>
   static void run( Loop& loop, Proxy& proxy, Keeper::Board& board )
@@ -180,9 +91,21 @@ public:
     config.target = { "127.0.0.1", target.port };
     const auto log = make_log( "sproxy", log_level() );
     const OpensslCrypto crypto;
-    Loop loop;
-    Sproxy sproxy { loop, config, crypto, clear_wire, *log, std::move( predecessor ) };
-    run( loop, sproxy, board );
+    std::vector<std::unique_ptr<Loop>> loops;
+    std::vector<Loop*> all;
+    while ( all.size() < threads_ ) {
+      all.push_back( loops.emplace_back( std::make_unique<Loop>() ).get() );
+    }
+    auto parts = parts_of( std::move( predecessor ), threads_, 0 );
+    Shards shards {
+      all,
+      [&]( std::size_t shard, const Siblings* siblings ) {
+        return std::make_unique<Sproxy>(
+          *all[shard], config, crypto, clear_wire, *log, std::move( parts[shard] ), nullptr, siblings );
+      }
+    };
+    shards.start( []( const Sproxy& ) {} );
+    run( all.front()[0], shards, board );
   } };
   Keeper near { [this]( Keeper::Board& board, Predecessor predecessor ) {
     prepare( true, board );
@@ -199,103 +122,8 @@ public:
   [[nodiscard]] bool started() const { return far.wait_for( 1 ) and near.wait_for( 1 ); }
 };
 
-// Connects, however often that is refused while nobody listens yet.
-Fd dial( std::uint16_t port )
+void kill_workers_while_programs_talk( const Chain& chain )
 {
-  const Address address = *literal_address( "127.0.0.1", port );
-  Fd fd { ::socket( AF_INET, SOCK_STREAM, 0 ) };
-  set_blocking_patience( fd.get() );
-  EXPECT_EQ( ::connect( fd.get(), address.raw(), address.length ), 0 );
-  return fd;
-}
-
-// Says `size` bytes and its end, and hears them all again; counts itself when it hears the first. What went wrong,
-// or nothing.
-std::string converse( std::uint16_t port,
-                      std::uint64_t stream,
-                      std::size_t size,
-                      std::size_t piece,
-                      std::atomic<std::size_t>& begun )
-{
-  const Fd fd = dial( port );
-  std::thread writer { [&] {
-    std::vector<std::byte> bytes;
-    for ( std::size_t at = 0; at < size; at += bytes.size() ) {
-      bytes.resize( std::min( piece, size - at ) );
-      for ( std::size_t i = 0; i < bytes.size(); ++i ) {
-        bytes[i] = byte_at( stream, at + i );
-      }
-      if ( not write_all( fd.get(), bytes ) ) {
-        return;
-      }
-    }
-    ::shutdown( fd.get(), SHUT_WR );
-  } };
-  std::string wrong;
-  std::size_t at = 0;
-  std::vector<std::byte> bytes( 50000 );
-  for ( ;; ) {
-    const ssize_t n = ::recv( fd.get(), bytes.data(), bytes.size(), 0 );
-    if ( n < 0 ) {
-      wrong = "error " + std::to_string( errno ) + " after " + std::to_string( at );
-      break;
-    }
-    if ( n == 0 ) {
-      wrong = at == size ? "" : "it ends after " + std::to_string( at );
-      break;
-    }
-    begun += at == 0 ? 1U : 0U;
-    for ( std::size_t i = 0; i < static_cast<std::size_t>( n ); ++i, ++at ) {
-      if ( at >= size or bytes[i] != byte_at( stream, at ) ) {
-        wrong = "another byte at " + std::to_string( at );
-        break;
-      }
-    }
-    if ( not wrong.empty() ) {
-      break;
-    }
-  }
-  ::shutdown( fd.get(), SHUT_RDWR );
-  writer.join();
-  return wrong;
-}
-
-struct Conversations
-{
-  Conversations( std::uint16_t port, std::size_t count, std::size_t size, std::size_t rounds = 1 )
-  {
-    for ( std::size_t i = 0; i < count; ++i ) {
-      threads.emplace_back( [this, port, i, size, rounds] {
-        for ( std::size_t round = 0; round < rounds; ++round ) {
-          const std::string wrong = converse( port, i + 100 * round, size, 1000 + 40000 * ( i % 3 ), begun );
-          const std::scoped_lock lock { mutex };
-          ++done;
-          if ( not wrong.empty() ) {
-            problems.push_back( std::to_string( i ) + ": " + wrong );
-          }
-        }
-      } );
-    }
-  }
-  void join()
-  {
-    for ( std::thread& thread : threads ) {
-      thread.join();
-    }
-    for ( const std::string& problem : problems ) {
-      ADD_FAILURE() << problem;
-    }
-  }
-  std::vector<std::thread> threads {};
-  std::mutex mutex {};
-  std::vector<std::string> problems {};
-  std::atomic<std::size_t> begun = 0;
-  std::atomic<std::size_t> done = 0;
-};
-
-TEST( ProxyRecovery, NobodyNoticesThatAWorkerIsKilled )
-{
-  Chain chain;
   ASSERT_TRUE( chain.started() );
   constexpr std::size_t programs = 6;
   constexpr std::size_t rounds = 16;
@@ -316,12 +144,14 @@ TEST( ProxyRecovery, NobodyNoticesThatAWorkerIsKilled )
   EXPECT_GT( kills, 10 );
 }
 
-// Says one byte and hears it again.
-bool says( const Fd& fd, char letter )
+TEST( ProxyRecovery, NobodyNoticesThatAWorkerIsKilled )
 {
-  const std::array said { static_cast<std::byte>( letter ) };
-  std::array<std::byte, 1> heard {};
-  return write_all( fd.get(), said ) and ::recv( fd.get(), heard.data(), 1, 0 ) == 1 and heard == said;
+  kill_workers_while_programs_talk( Chain {} );
+}
+
+TEST( ProxyRecovery, NobodyNoticesThatAWorkerWithSeveralThreadsIsKilled )
+{
+  kill_workers_while_programs_talk( Chain { {}, 3 } );
 }
 
 TEST( ProxyRecovery, NobodyIsToBlameForACrashInWhichNobodyWasServed )
