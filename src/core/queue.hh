@@ -17,10 +17,12 @@ public:
   Queue() = default;
   Queue( const Queue& ) = delete;
   Queue& operator=( const Queue& ) = delete;
+  ~Queue() = default;
 
   [[nodiscard]] bool empty() const { return first_ == nullptr; }
   [[nodiscard]] std::size_t size() const { return size_; }
-  [[nodiscard]] static bool has( const Item& item ) { return ( item.*place ).next_ != nullptr; }
+  // Of items that no other queue has the same place in.
+  [[nodiscard]] bool has( const Item& item ) const { return ( item.*place ).next_ != nullptr; }
 
   // Nothing changes if it is there already.
   void push_back( Item& item )

@@ -64,6 +64,7 @@ public:
            SessionLimits limits );
   Session( const Session& ) = delete;
   Session& operator=( const Session& ) = delete;
+  ~Session() = default;
 
   [[nodiscard]] SessionId id() const { return record_.session; }
   [[nodiscard]] SessionRecord& record() { return record_; }

@@ -174,11 +174,10 @@ void Tunnel::drop_if_over( Session& session )
   memory_.slots.give( record );
 }
 
-bool Tunnel::is_queued( const Session& session )
+bool Tunnel::is_queued( const Session& session ) const
 {
-  return decltype( turns_ )::has( session ) or decltype( greetings_ )::has( session )
-         or decltype( touched_ )::has( session ) or decltype( later_ )::has( session )
-         or decltype( fresh_ )::has( session );
+  return turns_.has( session ) or greetings_.has( session ) or touched_.has( session ) or later_.has( session )
+         or fresh_.has( session );
 }
 
 // -- the link -----------------------------------------------------------------------------------------------------

@@ -126,7 +126,7 @@ private:
   void give_turn_or_put_off( Session& session, Time now );
   void put_off( Session& session, Time now );
   void drop_if_over( Session& session );
-  [[nodiscard]] static bool is_queued( const Session& session );
+  [[nodiscard]] bool is_queued( const Session& session ) const;
   void serve( const Session& session );
   void serve_nobody();
 

@@ -161,9 +161,9 @@ struct Arena::Layout
   std::size_t tunnels_at, sessions_at, labels_at, chunks_at, shared_size; // in the memfd
   std::size_t inflow_next_at, inflow_chunks_at, ordinary_size;            // outflow's next is first there
 
-  Layout( std::size_t slots_, std::size_t chunks_ )
-    : slots( slots_ )
-    , chunks( chunks_ )
+  Layout( std::size_t slot_count, std::size_t chunk_count )
+    : slots( slot_count )
+    , chunks( chunk_count )
     , tunnels_at( sizeof( TunnelRecord ) ) // the head has a record's room
     , sessions_at( tunnels_at + ( slots + tunnels_spare ) * sizeof( TunnelRecord ) )
     , labels_at( sessions_at + slots * sizeof( SessionRecord ) )

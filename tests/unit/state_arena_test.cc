@@ -121,6 +121,37 @@ TEST( Arena, BlamesTheSessionThatIsServedInOneCrashAfterAnother )
     << "not in a row";
 }
 
+// What a crowd needed goes back to the system, but for what stays hot, when nobody needs it for a while.
+TEST( Arena, PagesThatNobodyNeedsAreReturned )
+{
+  Arena arena { { .sessions = 4, .memory = 64U << 20U } };
+  const auto resident = [&] {
+    struct stat status
+    {};
+    EXPECT_EQ( ::fstat( arena.memfd().get(), &status ), 0 );
+    return status.st_blocks * 512;
+  };
+  const auto before = resident();
+  Pool& pool = arena.memory().outflow;
+  std::vector<Pool::Index> chunks( 2000 );
+  for ( Pool::Index& chunk : chunks ) {
+    chunk = pool.take();
+    pool.bytes( chunk ).front() = std::byte { 1 };
+  }
+  for ( const Pool::Index chunk : chunks ) {
+    pool.give( chunk );
+  }
+  Time now { std::chrono::hours { 1 } };
+  const Time begin = now;
+  arena.cool( now );
+  EXPECT_GE( resident() - before, 2000 * 4096 ) << "they may be needed again at once";
+  for ( ; arena.deadline() != never; arena.cool( now ) ) {
+    now = arena.deadline();
+  }
+  EXPECT_LT( now - begin, std::chrono::seconds { 1 } );
+  EXPECT_LE( resident() - before, 600 * 4096 ) << "8 MiB, of which a page each was written, and labels";
+}
+
 TEST( Arena, SlotsThatWereNeverUsedAreNotLookedAt )
 {
   const auto pages = []( const Fd& fd ) {

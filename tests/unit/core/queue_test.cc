@@ -43,11 +43,11 @@ TEST( Queue, AnItemMayBeInAnotherQueueAsWell )
   Here here;
   There there;
   here.push_back( item );
-  EXPECT_FALSE( There::has( item ) );
+  EXPECT_FALSE( there.has( item ) );
   there.push_back( item );
   here.clear();
-  EXPECT_FALSE( Here::has( item ) );
-  EXPECT_TRUE( There::has( item ) );
+  EXPECT_FALSE( here.has( item ) );
+  EXPECT_TRUE( there.has( item ) );
   EXPECT_EQ( there.pop_front(), &item );
 }
 
@@ -61,7 +61,7 @@ TEST( Queue, BehavesAsAListWould )
     for ( int step = 0; step < 500; ++step ) {
       Item& item = items.at( chance.below( items.size() ) );
       const bool is_there = std::ranges::count( model, &item ) > 0;
-      ASSERT_EQ( Here::has( item ), is_there );
+      ASSERT_EQ( queue.has( item ), is_there );
       if ( chance.once_in( 3 ) ) {
         Item* const first = model.empty() ? nullptr : model.front();
         ASSERT_EQ( queue.pop_front(), first ) << "seed " << seed;
