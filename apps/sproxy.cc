@@ -85,6 +85,9 @@ int run( int argc, char** argv, Register& shared )
   if ( options.security.print_key ) {
     return program::print_key( config.security, host_key_file );
   }
+  if ( not options.raw ) {
+    program::check_congestion( config, shared );
+  }
   program::raise_descriptor_limit();
   const auto log = make_log( "sproxy", options.log_level );
   Loop loop;
@@ -120,8 +123,13 @@ int run( int argc, char** argv, Register& shared )
     watch.emplace( loop, clients->path(), [&] { read_again( *clients, *sproxy, *log ); } );
   }
   program::give_up_rights( config.security, { .program = "sproxy", .readable = folders_of( clients ) }, *log );
-  sproxy.emplace(
-    loop, config, crypto, program::make_wires( tls.get() ), *log, std::move( predecessor ), manager.get() );
+  sproxy.emplace( loop,
+                  config,
+                  crypto,
+                  program::make_wires( tls.get(), config.congestion, *log ),
+                  *log,
+                  std::move( predecessor ),
+                  manager.get() );
   if ( clients ) {
     read_again( *clients, *sproxy, *log ); // it may have changed before it was watched
     sproxy->keep_only( [&]( const Digest& client ) { return clients->admits( client ); } );
