@@ -31,6 +31,9 @@ int run( int argc, char** argv, Register& shared )
   if ( options.security.print_key ) {
     return program::print_key( config.security, client_key_file );
   }
+  if ( not options.raw ) {
+    program::check_congestion( config, shared );
+  }
   program::raise_descriptor_limit();
   const auto log = make_log( "cproxy", options.log_level );
   Loop loop;
@@ -71,9 +74,14 @@ int run( int argc, char** argv, Register& shared )
   }
   Predecessor predecessor = program::predecessor( left, shared, config.bind, config.port );
   program::give_up_rights( config.security, { .program = "cproxy", .writable = { state.path() } }, *log );
-  Cproxy cproxy {
-    loop, config, crypto, program::make_wires( tls.get() ), trusted, *log, std::move( predecessor ), manager.get()
-  };
+  Cproxy cproxy { loop,
+                  config,
+                  crypto,
+                  program::make_wires( tls.get(), config.congestion, *log ),
+                  trusted,
+                  *log,
+                  std::move( predecessor ),
+                  manager.get() };
   program::say_ready( shared, manager.get() );
   program::run( loop, signals, cproxy, manager.get() );
   return 0;

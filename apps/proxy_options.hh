@@ -1,6 +1,7 @@
 #pragma once
 
 #include "identity/fingerprint.hh"
+#include "net/congestion.hh"
 #include "program.hh"
 #include "proxy/config.hh"
 #include "quantities.hh"
@@ -10,6 +11,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -27,6 +29,7 @@ struct ProxyOptions
   double heartbeat_ms = 100;
   double heartbeat_idle_ms = 30e3;
   unsigned misses = 3;
+  std::string congestion {};
   std::uint64_t window = 16U << 20U;
   std::uint64_t memory = 256U << 20U;
   double keep_ms = 24.0 * 3600 * 1000;
@@ -59,6 +62,14 @@ inline std::string is_address_to_bind( const std::string& text )
 {
   const bool good = text == "*" or literal_address( text, 0 ).has_value();
   return good ? std::string {} : "'" + text + "' is not an IPv4 or IPv6 address, nor *";
+}
+
+// Whether the kernel has it, is not the command line's affair.
+inline std::string is_algorithm( const std::string& text )
+{
+  const bool good = not text.empty() and text.size() <= congestion_control_name_max
+                    and std::ranges::all_of( text, []( unsigned char c ) { return c > ' ' and c < 0x7f; } );
+  return good ? std::string {} : "'" + text + "' is not the name of a congestion control, such as bbr or cubic";
 }
 
 inline std::string is_fingerprint( const std::string& text )
@@ -100,6 +111,13 @@ inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
     ->check( between( 1, 1000, "1 and 1000" ) )
     ->type_name( "N" )
     ->capture_default_str()
+    ->group( "Links" );
+  app
+    .add_option( "--congestion",
+                 options.congestion,
+                 "TCP's congestion control on links, such as bbr or cubic (default: the system's)" )
+    ->check( CLI::Validator { is_algorithm, "" } )
+    ->type_name( "NAME" )
     ->group( "Links" );
   app.add_option( "--window", options.window, "Most bytes under way per session and direction (default 16MiB)" )
     ->transform( between( 16384, 1U << 30U, "16KiB and 1GiB", size() ) )
@@ -263,6 +281,7 @@ inline void apply( const ProxyOptions& options, ProxyConfig& config )
   config.pulse = { .beat = from_ms( options.heartbeat_ms ),
                    .misses = options.misses,
                    .idle = from_ms( std::max( options.heartbeat_idle_ms, options.heartbeat_ms ) ) };
+  config.congestion = options.congestion;
   config.window = options.window;
   config.memory = { .sessions = options.max_sessions, .memory = options.memory };
   config.keep = from_ms( options.keep_ms );

@@ -4,11 +4,13 @@
 #include "identity/fingerprint.hh"
 #include "identity/private_key.hh"
 #include "identity/state_directory.hh"
+#include "net/congestion.hh"
 #include "net/error.hh"
 #include "net/tls.hh"
 #include "net/wire.hh"
 #include "program.hh"
 #include "proxy/config.hh"
+#include "proxy/log.hh"
 
 #include <CLI/CLI.hpp>
 
@@ -204,6 +206,23 @@ inline MakeWire make_wires( const TlsContext* tls )
     return clear_wire;
   }
   return [tls]( Fd socket ) { return tls->wire( std::move( socket ) ); };
+}
+
+// The same, and with this congestion control, if one is named: on each link itself, whether it was dialled or
+// accepted, because a route that names one would overrule a listener. What could be used at the start and cannot
+// be any more is said once; `log` must outlive all links.
+inline MakeWire make_wires( const TlsContext* tls, const std::string& congestion, Log& log )
+{
+  if ( congestion.empty() ) {
+    return make_wires( tls );
+  }
+  return [make = make_wires( tls ), congestion, &log, told = false]( Fd socket ) mutable {
+    const int error = use_congestion_control( socket.get(), congestion );
+    if ( error != 0 and not std::exchange( told, true ) ) {
+      log.warn( "links go on without --congestion {}: {}", congestion, error_text( error ) );
+    }
+    return make( std::move( socket ) );
+  };
 }
 
 // Answers --print-key. The exit status.

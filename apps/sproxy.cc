@@ -138,6 +138,9 @@ int run( int argc, char** argv, Register& shared )
   if ( options.security.print_key ) {
     return program::print_key( config.security, host_key_file );
   }
+  if ( not options.raw ) {
+    program::check_congestion( config, shared );
+  }
   program::raise_descriptor_limit();
   const auto log = make_log( "sproxy", options.log_level );
   Loop loop;
@@ -181,7 +184,7 @@ int run( int argc, char** argv, Register& shared )
     return std::make_unique<Sproxy>( *all_loops[shard],
                                      config,
                                      crypto,
-                                     program::make_wires( tls.get() ),
+                                     program::make_wires( tls.get(), config.congestion, *log ),
                                      *log,
                                      std::move( parts[shard] ),
                                      its_manager,

@@ -2,12 +2,14 @@
 
 #include "keeper/register.hh"
 #include "keeper/standard_error.hh"
+#include "net/congestion.hh"
 #include "net/error.hh"
 #include "net/left.hh"
 #include "net/loop.hh"
 #include "net/service_manager.hh"
 #include "net/signals.hh"
 #include "program.hh"
+#include "proxy/config.hh"
 #include "proxy/inheritance.hh"
 #include "proxy/log.hh"
 #include "state/arena.hh"
@@ -139,6 +141,16 @@ inline int check_state( const char* name, const Register& shared )
     }
     return 0;
   } );
+}
+
+// Whether links can have the congestion control that was asked for. Only the first worker insists on it: for a
+// later one, should root have changed its mind meanwhile, it is better to go on without it than to lose sessions.
+// Throws StartupError.
+inline void check_congestion( const ProxyConfig& config, const Register& shared )
+{
+  if ( not config.congestion.empty() and shared.generation == 1 ) {
+    require_congestion_control( config.congestion );
+  }
 }
 
 // We listen: from now on a crash is survived.

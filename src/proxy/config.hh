@@ -49,6 +49,7 @@ struct ProxyConfig
   std::string bind {};                         // address to listen on; "*": all
   std::uint16_t port = 0;                      // 0: the kernel chooses
   Pulse::Config pulse {};                      // --heartbeat, --heartbeat-idle, --misses
+  std::string congestion {};                   // --congestion: TCP's, on links; empty: what the system has
   std::size_t window = 16U << 20U;             // --window: bytes, per session and direction, at most
   Arena::Config memory { 10000, 256U << 20U }; // --max-sessions, --memory
   Duration keep = std::chrono::hours { 24 };   // --keep: how long a detached tunnel is kept

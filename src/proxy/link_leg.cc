@@ -15,7 +15,8 @@ using namespace std::chrono_literals;
 
 // A heartbeat or a keystroke queues behind the bytes that wait unsent in the kernel, or in the wire. So they are no
 // more than what the path carries in a time that nobody feels, and is still a few times what the loop is late with;
-// at the most what makes system calls cheap.
+// at the most what makes system calls cheap. Half of them is a batch: the kernel asks for the next one when half
+// has been sent (TCP_NOTSENT_LOWAT), and a keystroke also waits for the batch before its own.
 constexpr Duration queue_time = 10ms;
 constexpr Duration queue_time_most = 40ms; // of a loop that is often late
 constexpr std::size_t queue_least = 4096;
@@ -277,7 +278,7 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
     fit_queue();
   }
   for ( int i = 0; i < writes_per_turn and writable(); ++i ) {
-    batch.start( rest_, queue_max_ );
+    batch.start( rest_, batch_max() );
     // Bytes that wait are as good a sign of life; on a link slower than its heartbeats these would pile up behind
     // them.
     if ( connected() and pulse_.beat_due( now ) and batch.empty() ) {
@@ -296,6 +297,11 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
     }
     write( batch );
   }
+}
+
+std::size_t LinkLeg::batch_max() const
+{
+  return queue_max_ == FrameBatch::bytes_max ? queue_max_ : queue_max_ / 2;
 }
 
 // There is something to say: so if the kernel ran dry, it had too little, be it that the path has become faster or

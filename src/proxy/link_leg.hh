@@ -141,6 +141,7 @@ private:
   void read_frames( std::span<const std::byte> bytes );
   void tell_frames( std::span<const std::byte> bytes );
   void write( FrameBatch& batch );
+  [[nodiscard]] std::size_t batch_max() const;
   void fit_queue();
   void drop_for( const Transfer& failed );
 
@@ -160,7 +161,7 @@ private:
   Duration reach_ {};
   Time gentle_until_ {};
   Duration distance_ {};                          // of writes until then
-  std::size_t queue_max_ = FrameBatch::bytes_max; // may wait in the kernel, and as many in the wire
+  std::size_t queue_max_ = FrameBatch::bytes_max; // may wait in the kernel, or in the wire
   Time fit_next_ {};
   Time paused_until_ {};
   bool lingers_ = false;

@@ -62,13 +62,17 @@ class Process:
 
     def port(self):
         """The port it says it listens on."""
+        return int(self.says(r"listening on \S*:(\d+)")[1])
+
+    def says(self, pattern):
+        """Waits until it does."""
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and self.process.poll() is None:
-            found = re.search(r"listening on \S*:(\d+)", self.path.read_text(errors="replace"))
+            found = re.search(pattern, self.path.read_text(errors="replace"))
             if found:
-                return int(found[1])
+                return found
             time.sleep(0.01)
-        raise Trouble(f"{self.name} does not listen:\n{self.path.read_text(errors='replace')}")
+        raise Trouble(f"{self.name} does not say {pattern}:\n{self.path.read_text(errors='replace')}")
 
     def cpu_seconds(self):
         """User and system time so far of it and of all that it started; in nanosecond grain where there are no threads."""
@@ -77,6 +81,10 @@ class Process:
     def resident(self):
         """Bytes of memory that are really there (VmRSS; the memory shared with a successor counts)."""
         return int(re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{self.worker}/status").read_text())[1]) * 1024
+
+    def resident_most(self):
+        """The most that there ever were (VmHWM)."""
+        return int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{self.worker}/status").read_text())[1]) * 1024
 
     def stop(self):
         if self.process.poll() is None:

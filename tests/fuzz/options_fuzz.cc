@@ -109,6 +109,7 @@ void check_ranges( const program::ProxyOptions& options )
   check( config.pulse.beat >= 1ms and config.pulse.beat <= 1h, "--heartbeat" );
   check( config.pulse.idle >= config.pulse.beat and config.pulse.idle <= 1h, "--heartbeat-idle" );
   check( config.pulse.misses >= 1 and config.pulse.misses <= 1000, "--misses" );
+  check( config.congestion.size() <= congestion_control_name_max, "--congestion" );
   check( config.window >= 16384 and config.window <= ( std::size_t { 1 } << 30U ), "--window" );
   check( config.memory.memory >= 1048576 and config.memory.memory <= ( std::size_t { 1 } << 40U ), "--memory" );
   check( config.memory.sessions >= 1 and config.memory.sessions <= 1000000, "--max-sessions" );

@@ -42,6 +42,8 @@ def scenario(world):
     ends(cproxy, "--heartbeat", "soon", "5000", "10.9.0.2", "6000", status=2, says=["soon"])
     ends(cproxy, "--heartbeat", "0ms", "5000", "10.9.0.2", "6000", status=2, says=["heartbeat"])
     ends(cproxy, "--heartbeat-idle", "61m", "5000", "10.9.0.2", "6000", status=2, says=["heartbeat-idle"])
+    ends(cproxy, "--congestion", "", "5000", "10.9.0.2", "6000", status=2, says=["congestion"])
+    ends(sproxy, "--congestion", "longer-than-a-name", "6000", status=2, says=["longer-than-a-name"])
     ends(cproxy, "--misses", "-3", "5000", "10.9.0.2", "6000", status=2, says=["misses"])
     ends(cproxy, "--window", "16 parsecs", "5000", "10.9.0.2", "6000", status=2, says=["parsecs"])
     ends(cproxy, "--log-level", "chatty", "5000", "10.9.0.2", "6000", status=2, says=["chatty"])
@@ -54,9 +56,9 @@ def scenario(world):
     ends(sproxy, "--insecure", "--ca", "a", "--cert", "b", "--key", "c", "6000", status=2, says=["--insecure", "--ca"])
     ends(sproxy, "--ca", "a", "6000", status=2, says=["--ca", "--cert", "--key"])
 
-    for program, options in ((cproxy, ("--bind", "--raw", "--heartbeat", "--heartbeat-idle", "--misses", "--window", "--memory", "--keep",
+    for program, options in ((cproxy, ("--bind", "--raw", "--heartbeat", "--heartbeat-idle", "--misses", "--congestion", "--window", "--memory", "--keep",
                                        "--max-sessions", "--log-level", "--state-dir", "--insecure", "--user", "--no-sandbox", "--version")),
-                             (sproxy, ("--target", "--bind", "--raw", "--heartbeat", "--heartbeat-idle", "--misses", "--window", "--memory",
+                             (sproxy, ("--target", "--bind", "--raw", "--heartbeat", "--heartbeat-idle", "--misses", "--congestion", "--window", "--memory",
                                        "--keep", "--max-sessions", "--single", "--threads", "--log-level", "--state-dir", "--insecure", "--user",
                                        "--no-sandbox", "--version"))):
         shown = net.client.run(program, "--help").stdout
@@ -76,6 +78,8 @@ def scenario(world):
     place.chmod(0o777)
     ends(cproxy, "--state-dir", place / "state", "99", "10.9.0.2", "6000", status=1, says=["99", "permission denied"], before=as_nobody)
     ends(sproxy, "--state-dir", place / "state", "99", status=1, says=["99", "permission denied"], before=as_nobody)
+    ends(cproxy, *state, "--congestion", "no-such", "5000", "10.9.0.2", "6000", status=1, says=["--congestion", "no-such", "reno"])
+    ends(sproxy, *state, "--congestion", "no-such", "6000", status=1, says=["--congestion", "no-such", "reno"])
     ends(cproxy, "--state-dir", "/proc/holdfast", "5000", "10.9.0.2", "6000", status=1, says=["/proc/holdfast"])
     ends(sproxy, *state, "--user", "nobody-of-that-name", "6000", status=1, says=["nobody-of-that-name"])
 
