@@ -13,7 +13,7 @@ PROGRAMS := client server cproxy sproxy
 SOURCES = $(shell git ls-files '*.cc' '*.hh')
 
 .DEFAULT_GOAL := release
-.PHONY: help release demo test sim bench bench-peers bench-handover bench-false-alarms bench-herd report install clean dev tidy format coverage model tsan mutants fuzz fuzz-merge soak test-systemd
+.PHONY: help release demo test sim bench bench-layers bench-handover bench-false-alarms bench-herd bench-crowd report install clean dev tidy format coverage model tsan mutants fuzz fuzz-merge soak test-systemd
 
 help:           ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
@@ -59,13 +59,13 @@ sim:            ## worlds in a simulation: make sim SEEDS=100000 [LEVEL=core|tun
 	@cmake --preset release -DHOLDFAST_TESTS=ON >/dev/null && cmake --build build/release -j $(JOBS) --target sim | tail -n 1
 	@for level in $(LEVEL); do build/release/tests/sim/sim --level $$level --seeds $(SEEDS) --first $(FIRST) || exit 1; done
 
-bench: release  ## throughput and latency of direct, --raw and the protocol, as a table
-	@scripts/deps.sh bench
-	@tests/bench/run
-
-bench-peers: release ## throughput, CPU and latency beside socat, HAProxy, nginx, stunnel, spiped, ssh: ten minutes (ROUNDS=5)
+bench: release  ## throughput, CPU and latency beside socat, HAProxy, nginx, stunnel, spiped, ssh: ten minutes (ROUNDS=5)
 	@scripts/deps.sh bench-peers
 	@tests/bench/peers --rounds $(or $(ROUNDS),5) --only "$(ONLY)"
+
+bench-layers: release ## what the proxies, the protocol and TLS cost, one on top of the other: direct, --raw, --insecure, TLS
+	@scripts/deps.sh bench
+	@tests/bench/run
 
 bench-handover: release ## how long a move is felt, beside ssh, autossh, mosh, MPTCP: half an hour (FULL=1, ONLY="peer=holdfast rtt=0,50")
 	@scripts/deps.sh bench-handover
@@ -80,6 +80,10 @@ bench-false-alarms: release ## reconnects that a bad link caused and nobody need
 bench-herd: release ## a thousand clients come back after an outage: how fast, and who waits meanwhile
 	@scripts/deps.sh bench
 	@$(if $(filter 0,$(shell id -u)),,sudo )tests/bench/herd
+
+bench-crowd: release ## 10,000 sessions in a tunnel, 1,000 tunnels at one sproxy: memory, idle cost, moves (ROUNDS=3)
+	@scripts/deps.sh bench
+	@$(if $(filter 0,$(shell id -u)),,sudo )tests/bench/crowd --rounds $(or $(ROUNDS),3)
 
 report: docs/report.pdf ## docs/report.pdf from docs/report.md
 

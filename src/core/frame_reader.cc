@@ -6,17 +6,19 @@ namespace holdfast {
 
 std::optional<Frame> FrameReader::next()
 {
-  if ( partial_done_ ) {
-    partial_.clear();
-    partial_done_ = false;
-    if ( fresh_.empty() ) {
-      partial_.shrink_to_fit(); // an idle link holds no memory
-    }
-  }
   if ( fault_ ) {
     return std::nullopt;
   }
   return partial_.empty() ? from_fresh() : from_partial();
+}
+
+void FrameReader::done()
+{
+  whole_.clear();
+  if ( partial_.empty() ) {
+    whole_ = {};
+    partial_ = {};
+  }
 }
 
 std::optional<Frame> FrameReader::from_fresh()
@@ -56,9 +58,10 @@ std::optional<Frame> FrameReader::from_partial()
   if ( partial_.size() < whole ) {
     return std::nullopt;
   }
-  partial_done_ = true;
+  whole_.swap( partial_ );
+  partial_.clear();
   greeted_ = true;
-  return Frame { *header, std::span { partial_ }.subspan( FrameHeader::size ) };
+  return Frame { *header, std::span { whole_ }.subspan( FrameHeader::size ) };
 }
 
 std::optional<FrameHeader> FrameReader::header_of( std::span<const std::byte, FrameHeader::size> raw )

@@ -19,10 +19,11 @@ constexpr std::size_t slices_max = 4;              // a data frame touches two c
 
 } // namespace
 
-Inflow::Inflow( Pool& pool, InflowRecord& record, Limits limits, Quota* quota )
+Inflow::Inflow( Pool& pool, InflowRecord& record, Limits limits, Quota* quota, Fresh* fresh )
   : record_( record )
   , limits_( limits )
   , held_( pool, held_record_, 0, quota )
+  , views_( fresh )
   , limit_( record.delivered + std::min( limits.window_initial, limits.window_max ) )
   , offered_most_( limit_ )
   , window_( std::min( limits.window_initial, limits.window_max ) )
@@ -37,7 +38,7 @@ Inflow::Inflow( Pool& pool, InflowRecord& record, Limits limits, Quota* quota )
 
 Verdict Inflow::place( Position at, std::span<const std::byte> bytes )
 {
-  const Position received = held_.end();
+  const Position received = this->received();
   const Position after = at + bytes.size();
   if ( end_ and after > *end_ ) {
     return Fault::after_end;
@@ -53,7 +54,33 @@ Verdict Inflow::place( Position at, std::span<const std::byte> bytes )
   }
   hole_ = Hole::none;
   bytes = bytes.subspan( static_cast<std::size_t>( received - at ) );
+  if ( views_ != nullptr and not views_->full() ) {
+    views_->append( fresh_, bytes );
+    limit_ = std::max( limit_, after ); // a peer that never heard of a smaller offer may be ahead of it
+    return std::nullopt;
+  }
+  keep(); // they come first
+  take( bytes );
+  return std::nullopt;
+}
 
+void Inflow::keep()
+{
+  std::array<std::span<const std::byte>, slices_max> slices;
+  while ( const std::size_t count = has_fresh() ? views_->peek( fresh_, slices ) : 0 ) {
+    for ( const auto slice : std::span { slices }.first( count ) ) {
+      views_->forget( fresh_, slice.size() );
+      take( slice );
+    }
+  }
+}
+
+// Copies what follows what is held.
+void Inflow::take( std::span<const std::byte> bytes )
+{
+  if ( hole_ == Hole::let_go ) {
+    return; // what comes before was let go
+  }
   std::array<std::span<std::byte>, slices_max> slices;
   const std::size_t count = held_.space( bytes.size(), slices );
   std::size_t placed = 0;
@@ -62,11 +89,10 @@ Verdict Inflow::place( Position at, std::span<const std::byte> bytes )
     placed += slices[i].size();
   }
   held_.commit( placed );
-  limit_ = std::max( limit_, held_.end() ); // a peer that never heard of a smaller offer may be ahead of it
+  limit_ = std::max( limit_, held_.end() );
   if ( placed < bytes.size() ) {
     hole_ = Hole::let_go;
   }
-  return std::nullopt;
 }
 
 Verdict Inflow::place_end( Position at )
@@ -74,9 +100,10 @@ Verdict Inflow::place_end( Position at )
   if ( end_ ) {
     return *end_ == at ? std::nullopt : Verdict { Fault::after_end };
   }
-  if ( at < held_.end() ) {
+  if ( at < received() ) {
     return Fault::after_end;
   }
+  keep(); // only then it is known whether the end has all before it
   if ( at > held_.end() ) {
     return hole_ == Hole::none ? Verdict { Fault::gap } : std::nullopt;
   }
@@ -89,6 +116,7 @@ Verdict Inflow::place_late( Position at, std::span<const std::byte> bytes )
 {
   const Hole before = hole_;
   const Verdict verdict = place( at, bytes );
+  keep();
   hole_ = before == Hole::asked and hole_ == Hole::none ? before : hole_;
   return verdict == Fault::gap or verdict == Fault::beyond_window ? std::nullopt : verdict;
 }
@@ -103,12 +131,35 @@ Verdict Inflow::place_end_late( Position at )
 
 void Inflow::consume( std::size_t count, Time now )
 {
-  assert( count <= held_.size() );
+  assert( count <= held() );
   if ( rate_since_ == Time {} ) {
     rate_since_ = now;
   }
   record_.delivered += count;
-  held_.forget( record_.delivered );
+  if ( record_.delivered <= held_.end() ) {
+    held_.forget( record_.delivered );
+  } else {
+    views_->forget( fresh_, static_cast<std::size_t>( record_.delivered - held_.end() ) );
+    held_.restart( record_.delivered );
+  }
+}
+
+std::size_t Inflow::readable( std::span<std::span<const std::byte>> slices ) const
+{
+  std::size_t filled = held_.peek( slices );
+  if ( has_fresh() ) {
+    filled += views_->peek( fresh_, slices.subspan( filled ) );
+  }
+  return filled;
+}
+
+void Inflow::abandon()
+{
+  const Position received = this->received();
+  if ( has_fresh() ) {
+    views_->forget( fresh_, fresh_.bytes() );
+  }
+  held_.restart( received );
 }
 
 void Inflow::consume_end()

@@ -2,6 +2,7 @@
 
 #include "core/chain.hh"
 #include "core/fault.hh"
+#include "core/fresh.hh"
 #include "core/round_trip.hh"
 #include "core/time.hh"
 #include "core/types.hh"
@@ -24,6 +25,9 @@ struct InflowRecord
 //   0 ........ delivered ........ received ........ limit
 //     with the kernel     held          welcome
 //
+// Held are first those in chunks of the pool, then those that have just arrived and still lie where they were read
+// into (Fresh), until keep().
+//
 // What is held here is a copy: the peer keeps every byte until it is delivered. So nothing here needs to survive
 // us, and when memory is short bytes that arrive are simply let go and asked for again later (replay_due), which is
 // why windows need no reservation. What comes twice is dropped by position. Invariant: delivered <= received <=
@@ -38,31 +42,33 @@ public:
     std::size_t window_max = 0;
   };
 
-  Inflow( Pool& pool, InflowRecord& record, Limits limits, Quota* quota = nullptr );
+  // `fresh`: bytes that place() is given stay there until keep(). Null: they may go at once.
+  Inflow( Pool& pool, InflowRecord& record, Limits limits, Quota* quota = nullptr, Fresh* fresh = nullptr );
 
   // -- from the link ----------------------------------------------------------------------------------------------
   [[nodiscard]] Verdict place( Position at, std::span<const std::byte> bytes );
   [[nodiscard]] Verdict place_end( Position at ); // `at`: one past the last byte
   // The same from a link that was replaced. Bytes that were asked for come on the present one, and before them
   // others that lie beyond: so these fill no hole. A gap means nothing here, nor do bytes beyond our offer: a
-  // process that died may have offered more. They are said again on the present link.
+  // process that died may have offered more. They are said again on the present link. Nothing stays where it is.
   [[nodiscard]] Verdict place_late( Position at, std::span<const std::byte> bytes );
   [[nodiscard]] Verdict place_end_late( Position at );
+  // The bytes that were placed go from where they lie: those not delivered yet are copied, as far as there is
+  // memory.
+  void keep();
+  [[nodiscard]] bool has_fresh() const { return fresh_.bytes() > 0; }
 
   // -- to the local program ---------------------------------------------------------------------------------------
-  [[nodiscard]] bool empty() const { return held_.size() == 0; }
-  [[nodiscard]] std::size_t readable( std::span<std::span<const std::byte>> slices ) const
-  {
-    return held_.peek( slices );
-  }
+  [[nodiscard]] bool empty() const { return held() == 0; }
+  [[nodiscard]] std::size_t readable( std::span<std::span<const std::byte>> slices ) const;
   void consume( std::size_t count, Time now ); // written into the local socket
-  [[nodiscard]] bool end_due() const { return end_ and held_.size() == 0 and not finished(); }
+  [[nodiscard]] bool end_due() const { return end_ and empty() and not finished(); }
   void consume_end();
 
   // -- to the peer ------------------------------------------------------------------------------------------------
   [[nodiscard]] Position delivered() const { return record_.delivered + record_.end_delivered; }
   // What we have and need not be sent again.
-  [[nodiscard]] Position next() const { return held_.end() + ( end_ ? 1 : 0 ); }
+  [[nodiscard]] Position next() const { return received() + ( end_ ? 1 : 0 ); }
   [[nodiscard]] std::size_t window() const { return static_cast<std::size_t>( limit_ - record_.delivered ); }
   // Something worth a frame of its own has been delivered since the last told(): the sooner half of a window
   // counts.
@@ -89,9 +95,9 @@ public:
   [[nodiscard]] bool hungry() const { return hole_ == Hole::let_go; }
 
   [[nodiscard]] bool finished() const { return record_.end_delivered != 0; }
-  [[nodiscard]] std::size_t held() const { return held_.size(); }
+  [[nodiscard]] std::size_t held() const { return held_.size() + fresh_.bytes(); }
   // The session was broken off: nobody will read these bytes.
-  void abandon() { held_.restart( held_.end() ); }
+  void abandon();
 
 private:
   enum class Hole
@@ -101,12 +107,16 @@ private:
     asked   // and were asked for again; until they come, whatever comes behind them is no surprise
   };
 
+  [[nodiscard]] Position received() const { return held_.end() + fresh_.bytes(); }
+  void take( std::span<const std::byte> bytes );
   [[nodiscard]] static std::size_t of_use( Duration least );
 
   InflowRecord& record_;
   Limits limits_;
   ChainRecord held_record_ {};
-  Chain held_; // [delivered, received)
+  Chain held_; // [delivered, received), but for the last ones:
+  Fresh* views_;
+  Fresh::List fresh_ {};
   Position limit_;
   Position offered_most_; // the highest limit ever told
   std::size_t window_;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/fresh.hh"
 #include "core/inflow.hh"
 #include "core/initiation.hh"
 #include "core/outflow.hh"
@@ -162,6 +163,9 @@ struct Memory
   // Where it is written whom our process serves: the owner() of that session, or 0. May outlive the process, and
   // then says who was served when it crashed. Or nullptr.
   std::uint32_t* serves = nullptr;
+  // Payloads of frames stay where they are until Tunnel::deliver_fresh(). Or nullptr: they may go when receive()
+  // returns.
+  Fresh* fresh = nullptr;
 };
 
 } // namespace holdfast

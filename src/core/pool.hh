@@ -18,8 +18,11 @@ namespace holdfast {
 // say whose each chunk is. All else here can be rebuilt from them (recover()).
 //
 // The chunk given back last is taken first: it is still in the processor's cache. Chunks never taken are not
-// touched, so sparse memory stays sparse; beyond `hot_max` free chunks the rest become cold, and whoever owns the
-// memory can return their pages to the system (cool()). Invariant: free() + used() == the number of chunks.
+// touched, so sparse memory stays sparse. Free chunks are hot, they keep their pages; beyond `hot_max`, those that
+// nobody needed for a while become cold, and whoever owns the memory returns their pages to the system: that is
+// cool()'s, which has to be called every so often while there is something to_cool(). Not at once, for a crowd of
+// sessions that have a few bytes each takes and gives back more than `hot_max` chunks again and again. Invariant:
+// free() + used() == the number of chunks.
 //
 // What lies in a chunk that is given back must not be found there for long. Under load it is overwritten by those
 // who take it next, which costs nothing; what nobody takes is overwritten by sweep(), which has to be called every
@@ -46,11 +49,13 @@ public:
   {
     assert( memory.size() == next.size() * chunk_size );
     assert( labels.empty() or labels.size() == next.size() );
-    soiled_.reserve( hot_max );
+    soiled_.reserve( next.size() );
   }
-  // Instead of starting with all chunks free: those with an owner are taken; they are among the first `most`. Call
-  // before anything else.
-  void recover( std::size_t most );
+  // Instead of starting with all chunks free: those with an owner are taken; they are among the first `most`. The
+  // others are cold: calls `discard( bytes )` for each, which must also make an end of what lies there. Call before
+  // anything else.
+  template<class Discard>
+  void recover( std::size_t most, Discard discard );
 
   // A chunk whose `next` is none, or none when all are taken.
   [[nodiscard]] Index take( Label label );
@@ -90,20 +95,20 @@ public:
   void sweep();
   [[nodiscard]] bool to_sweep() const { return not soiled_.empty(); }
 
-  // Calls `discard( bytes )` for each free chunk that became cold since the last call: what lies in it goes with
-  // that.
+  // Of the hot chunks that are too many, and that nobody needed since the last call, makes up to `most` cold: calls
+  // `discard( bytes )` for each.
   template<class Discard>
-  void cool( Discard discard )
+  void cool( Index most, Discard discard )
   {
-    while ( lukewarm_ != none ) {
-      const Index chunk = lukewarm_;
-      lukewarm_ = next_[chunk];
+    for ( Index left = std::min( most, hot_least_ - std::min( hot_least_, hot_max_ ) ); left > 0; --left ) {
+      const Index chunk = pop( hot_, next_ );
+      --hot_count_;
       discard( bytes( chunk ) );
-      soils_[chunk] = 0;
-      next_[chunk] = cold_;
-      cold_ = chunk;
+      push( cold_, chunk );
     }
+    hot_least_ = hot_count_;
   }
+  [[nodiscard]] bool to_cool() const { return hot_count_ > hot_max_; }
 
 private:
   static Index pop( Index& list, std::span<Index> next )
@@ -113,19 +118,29 @@ private:
     next[chunk] = none;
     return chunk;
   }
+  void push( Index& list, Index chunk )
+  {
+    next_[chunk] = list;
+    list = chunk;
+  }
+  void push_hot( Index chunk )
+  {
+    push( hot_, chunk );
+    ++hot_count_;
+  }
 
   std::span<std::byte> memory_;
   std::span<Index> next_;
   std::span<Label> labels_;
   Index hot_max_;
   Index used_ = 0;
-  Index fresh_ = 0; // chunks from here on were never taken
-  Index hot_count_ = 0;
+  Index fresh_ = 0;                 // chunks from here on were never taken
   std::vector<Index> soiled_ {};    // free chunks: in use a moment ago, the last one at the end,
   std::size_t soiled_least_ = 0;    // (so many of them since the last sweep, at any time)
-  Index hot_ = none;                // lists of free chunks: the same without anybody's bytes,
-  Index lukewarm_ = none;           // too many of both, pages still there,
-  Index cold_ = none;               // pages returned
+  Index hot_ = none;                // a list of those without anybody's bytes,
+  Index hot_count_ = 0;             // so many,
+  Index hot_least_ = 0;             // (at any time since they were cooled last)
+  Index cold_ = none;               // a list of those whose pages were returned
   std::vector<std::uint8_t> soils_; // 1: bytes of an earlier holder may lie in it, free or taken
 };
 
@@ -142,7 +157,8 @@ struct Quota
   }
 };
 
-inline void Pool::recover( std::size_t most )
+template<class Discard>
+void Pool::recover( std::size_t most, Discard discard )
 {
   const auto labels = labels_.first( std::min( most, labels_.size() ) );
   const auto last = std::find_if( labels.rbegin(), labels.rend(), []( const Label& l ) { return l.owner != 0; } );
@@ -152,9 +168,8 @@ inline void Pool::recover( std::size_t most )
       next_[chunk] = none;
       ++used_;
     } else {
-      next_[chunk] = lukewarm_;
-      lukewarm_ = chunk;
-      soils_[chunk] = 1; // for all we know
+      discard( bytes( chunk ) );
+      push( cold_, chunk );
     }
   }
 }
@@ -170,8 +185,7 @@ inline Pool::Index Pool::take( Label label )
   } else if ( hot_ != none ) {
     chunk = pop( hot_, next_ );
     --hot_count_;
-  } else if ( lukewarm_ != none ) {
-    chunk = pop( lukewarm_, next_ );
+    hot_least_ = std::min( hot_least_, hot_count_ );
   } else if ( cold_ != none ) {
     chunk = pop( cold_, next_ );
   } else if ( fresh_ < next_.size() ) {
@@ -198,15 +212,10 @@ inline void Pool::give( Index chunk, bool soiled )
   }
   soiled = soils_[chunk] != 0 or soiled;
   soils_[chunk] = soiled ? 1 : 0;
-  if ( hot_count_ + soiled_.size() >= hot_max_ ) {
-    next_[chunk] = lukewarm_;
-    lukewarm_ = chunk;
-  } else if ( soiled ) {
+  if ( soiled ) {
     soiled_.push_back( chunk );
   } else {
-    next_[chunk] = hot_;
-    hot_ = chunk;
-    ++hot_count_;
+    push_hot( chunk );
   }
 }
 
@@ -216,9 +225,7 @@ inline void Pool::sweep()
   std::for_each( soiled_.begin(), end, [this]( Index chunk ) {
     wipe( bytes( chunk ) );
     soils_[chunk] = 0;
-    next_[chunk] = hot_;
-    hot_ = chunk;
-    ++hot_count_;
+    push_hot( chunk );
   } );
   soiled_.erase( soiled_.begin(), end );
   soiled_least_ = soiled_.size();

@@ -20,7 +20,8 @@ Session::Session( Side side, SessionRecord& record, Memory memory, SessionLimits
   , inflow_( memory.inflow,
              record.inflow,
              limits.inflow,
-             memory.quotas == nullptr ? nullptr : &memory.quotas->inflow )
+             memory.quotas == nullptr ? nullptr : &memory.quotas->inflow,
+             memory.fresh )
 {}
 
 Session::Session( Side side,

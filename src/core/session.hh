@@ -5,6 +5,7 @@
 #include "core/inflow.hh"
 #include "core/memory.hh"
 #include "core/outflow.hh"
+#include "core/queue.hh"
 #include "core/time.hh"
 
 #include <array>
@@ -158,12 +159,13 @@ private:
   };
   Early early_ {};
 
-  friend class Tunnel;             // places of the session in the tunnel's lists
+  friend class Tunnel;             // places of the session in the tunnel's queues
   std::uint64_t touched_last_ = 0; // counts what happens in the tunnel
-  bool in_turns_ = false;
-  bool in_greetings_ = false;
-  bool in_touched_ = false;
-  bool in_later_ = false;
+  Place<Session> in_turns_ {};
+  Place<Session> in_greetings_ {};
+  Place<Session> in_touched_ {};
+  Place<Session> in_later_ {};
+  Place<Session> in_fresh_ {};
 };
 
 } // namespace holdfast

@@ -92,13 +92,10 @@ Session* Tunnel::find( SessionId id )
 
 Session* Tunnel::next_touched()
 {
-  if ( touched_.empty() ) {
-    return nullptr;
+  Session* const session = touched_.pop_front();
+  if ( session != nullptr ) {
+    serve( *session );
   }
-  Session* const session = touched_.front();
-  touched_.pop_front();
-  session->in_touched_ = false;
-  serve( *session );
   return session;
 }
 
@@ -128,18 +125,12 @@ void Tunnel::serve_nobody()
 void Tunnel::touch( Session& session )
 {
   session.touched_last_ = ++touches_;
-  if ( not session.in_touched_ ) {
-    session.in_touched_ = true;
-    touched_.push_back( &session );
-  }
+  touched_.push_back( session );
 }
 
 void Tunnel::give_turn( Session& session )
 {
-  if ( not session.in_turns_ ) {
-    session.in_turns_ = true;
-    turns_.push_back( &session );
-  }
+  turns_.push_back( session );
 }
 
 // One of those who have something to say, then one who only introduces himself.
@@ -147,19 +138,12 @@ Session* Tunnel::next_turn()
 {
   const bool greets = not greetings_.empty() and ( greets_next_ or turns_.empty() );
   greets_next_ = not greets;
-  auto& queue = greets ? greetings_ : turns_;
-  if ( queue.empty() ) {
-    return nullptr;
-  }
-  Session* const session = queue.front();
-  queue.pop_front();
-  ( greets ? session->in_greetings_ : session->in_turns_ ) = false;
-  return session;
+  return greets ? greetings_.pop_front() : turns_.pop_front();
 }
 
 void Tunnel::give_turn_or_put_off( Session& session, Time now )
 {
-  if ( session.in_greetings_ and not session.is_waited_for() ) {
+  if ( greetings_.has( session ) and not session.is_waited_for() ) {
     return; // all it has to say
   }
   if ( session.has_something_to_say() ) {
@@ -171,17 +155,15 @@ void Tunnel::give_turn_or_put_off( Session& session, Time now )
 
 void Tunnel::put_off( Session& session, Time now )
 {
-  if ( not session.in_later_ ) {
-    session.in_later_ = true;
-    later_.push_back( &session );
+  if ( not later_.has( session ) ) {
+    later_.push_back( session );
     later_due_ = std::min( later_due_, now + acknowledgement_delay );
   }
 }
 
 void Tunnel::drop_if_over( Session& session )
 {
-  if ( not session.over() or session.in_turns_ or session.in_greetings_ or session.in_touched_
-       or session.in_later_ ) {
+  if ( not session.over() or is_queued( session ) ) {
     return;
   }
   SessionRecord* const record = &session.record();
@@ -190,6 +172,13 @@ void Tunnel::drop_if_over( Session& session )
   keep_order(); // if we die in between, its chunks are nobody's
   sessions_.erase( id );
   memory_.slots.give( record );
+}
+
+bool Tunnel::is_queued( const Session& session )
+{
+  return decltype( turns_ )::has( session ) or decltype( greetings_ )::has( session )
+         or decltype( touched_ )::has( session ) or decltype( later_ )::has( session )
+         or decltype( fresh_ )::has( session );
 }
 
 // -- the link -----------------------------------------------------------------------------------------------------
@@ -224,12 +213,8 @@ void Tunnel::attach( std::size_t peer_window, std::uint64_t hello )
   said_ = 0;
   peer_window_ = peer_window;
   closed_.clear(); // the peer asks again on this link
-  for ( Session* session : std::exchange( turns_, {} ) ) {
-    session->in_turns_ = false;
-  }
-  for ( Session* session : std::exchange( greetings_, {} ) ) {
-    session->in_greetings_ = false;
-  }
+  turns_.clear();
+  greetings_.clear();
   std::vector<Session*> all;
   all.reserve( sessions_.size() );
   for ( auto& [id, session] : sessions_ ) {
@@ -248,13 +233,9 @@ void Tunnel::attach( std::size_t peer_window, std::uint64_t hello )
     if ( session->is_waited_for() ) {
       give_turn( *session );
     } else {
-      session->in_greetings_ = true;
-      greetings_.push_back( session );
+      greetings_.push_back( *session );
     }
-    if ( not session->in_touched_ ) { // the peer's first window may let its program write more
-      session->in_touched_ = true;
-      touched_.push_back( session );
-    }
+    touched_.push_back( *session ); // the peer's first window may let its program write more
   }
 }
 
@@ -291,6 +272,9 @@ Verdict Tunnel::receive( const Frame& frame )
   serve( *session );
   const auto fault = session->receive( frame );
   serve_nobody();
+  if ( session->inflow().has_fresh() ) {
+    fresh_.push_back( *session );
+  }
   if ( fault ) {
     return fault;
   }
@@ -369,9 +353,8 @@ void Tunnel::transmit( FrameBatch& batch, Time now, RoundTrip round_trip )
     session->speak( batch, now, round_trip, piece_max );
     serve_nobody();
     said_ = std::min( said_ + batch.bytes() - before, small_at_first );
-    if ( not was_introduced and not session->in_turns_ and session->has_something_to_say() ) {
-      session->in_turns_ = true;
-      turns_.push_front( session ); // who waits has waited for more than a position
+    if ( not was_introduced and not turns_.has( *session ) and session->has_something_to_say() ) {
+      turns_.push_front( *session ); // who waits has waited for more than a position
       continue;
     }
     give_turn_or_put_off( *session, now ); // one frame a turn: no session waits for another's megabytes
@@ -387,9 +370,7 @@ void Tunnel::tick( Time now )
     return;
   }
   later_due_ = never;
-  const auto due = std::exchange( later_, {} );
-  for ( Session* session : due ) {
-    session->in_later_ = false;
+  while ( Session* const session = later_.pop_front() ) {
     if ( session->something_can_wait() ) {
       give_turn( *session );
     }

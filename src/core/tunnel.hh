@@ -3,6 +3,7 @@
 #include "core/frame.hh"
 #include "core/frame_batch.hh"
 #include "core/memory.hh"
+#include "core/queue.hh"
 #include "core/session.hh"
 #include "core/time.hh"
 
@@ -28,7 +29,7 @@ namespace holdfast {
 // Which session is served now, by us or by the shell between next_touched() and served(), is noted in the memory:
 // should we crash, it may be the reason.
 //
-// A session stays alive until it is over() and in none of the lists; a pointer from next_touched() is good until
+// A session stays alive until it is over() and in none of the queues; a pointer from next_touched() is good until
 // served().
 class Tunnel
 {
@@ -57,7 +58,7 @@ public:
   // The next session to serve, in the order they were touched; nullptr when there is none left.
   [[nodiscard]] Session* next_touched();
   [[nodiscard]] bool has_touched() const { return not touched_.empty(); }
-  // Entries in all lists, for whoever watches that they stay small.
+  // Entries in all queues, for whoever watches that they stay small.
   [[nodiscard]] std::size_t queued() const
   {
     return turns_.size() + greetings_.size() + touched_.size() + later_.size() + closed_.size();
@@ -82,9 +83,27 @@ public:
   // reset it. Sessions it was never told of go on, and may be told to another one.
   void peer_lost( ResetReason reason );
   [[nodiscard]] bool attached() const { return attached_; }
+  // With Memory::fresh the payload must stay until deliver_fresh().
   [[nodiscard]] Verdict receive( const Frame& frame );
-  // The same on a link that was replaced and still had something under way. Bytes and acknowledgements are as good
-  // as ever, for positions say what they mean; all else is said again on the link that carries the tunnel now.
+  // The payloads received since the last call are about to go. Before, calls `deliver( session )` for each session
+  // that has some of its bytes there; what is not delivered then is copied. It moves bytes of the session to its
+  // program and does nothing else. Must be called before anything but receive() is.
+  template<class F>
+  void deliver_fresh( F deliver )
+  {
+    while ( Session* const session = fresh_.pop_front() ) {
+      serve( *session );
+      deliver( *session );
+      session->inflow().keep();
+      serve_nobody();
+    }
+    if ( memory_.fresh != nullptr ) {
+      memory_.fresh->clear();
+    }
+  }
+  // The same as receive() on a link that was replaced and still had something under way. Bytes and acknowledgements
+  // are as good as ever, for positions say what they mean; all else is said again on the link that carries the
+  // tunnel now.
   [[nodiscard]] Verdict receive_late( const Frame& frame );
   [[nodiscard]] bool wants_to_transmit() const
   {
@@ -107,6 +126,7 @@ private:
   void give_turn_or_put_off( Session& session, Time now );
   void put_off( Session& session, Time now );
   void drop_if_over( Session& session );
+  [[nodiscard]] static bool is_queued( const Session& session );
   void serve( const Session& session );
   void serve_nobody();
 
@@ -120,14 +140,15 @@ private:
   std::optional<ResetReason> goodbye_ {};
 
   std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_ {};
-  std::deque<Session*> turns_ {}; // have something to say now
+  Queue<Session, &Session::in_turns_> turns_ {}; // have something to say now
   // Have only to introduce themselves on a new link. Everybody in turns_ has a frame between two of these: an idle
   // thousand does not keep the one who waits from his bytes, and is heard all the same.
-  std::deque<Session*> greetings_ {};
+  Queue<Session, &Session::in_greetings_> greetings_ {};
   bool greets_next_ = false;
   std::uint64_t touches_ = 0;
-  std::deque<Session*> touched_ {}; // for the shell
-  std::vector<Session*> later_ {};  // have something to say that can wait until later_due_
+  Queue<Session, &Session::in_touched_> touched_ {}; // for the shell
+  Queue<Session, &Session::in_fresh_> fresh_ {};     // have bytes in payloads
+  Queue<Session, &Session::in_later_> later_ {};     // have something to say that can wait until later_due_
   Time later_due_ = never;
   struct Refusal
   {

@@ -47,13 +47,9 @@ Loop::Loop()
 void Loop::watch( Watcher& watcher, int fd )
 {
   assert( watcher.loop_ == nullptr and fd >= 0 );
-  epoll_event event {};
-  event.data.ptr = &watcher;
-  if ( ::epoll_ctl( epoll_.get(), EPOLL_CTL_ADD, fd, &event ) != 0 ) {
-    fail( "epoll_ctl" ); // ENOMEM or fs.epoll.max_user_watches: there is no way to go on with this descriptor
-  }
   watcher.loop_ = this;
   watcher.fd_ = fd;
+  watcher.in_epoll_ = false; // until its interest is known
   watcher.registered_ = 0;
   watcher.muted_ = false;
   touch( watcher );
@@ -64,7 +60,7 @@ void Loop::unwatch( Watcher& watcher )
   if ( watcher.loop_ == nullptr ) {
     return;
   }
-  if ( not watcher.muted_ ) {
+  if ( watcher.in_epoll_ ) {
     ::epoll_ctl( epoll_.get(), EPOLL_CTL_DEL, watcher.fd_, nullptr );
   }
   if ( watcher.touched_ ) {
@@ -94,7 +90,10 @@ void Loop::mute( Watcher& watcher )
   if ( watcher.loop_ == nullptr or watcher.muted_ ) {
     return;
   }
-  ::epoll_ctl( epoll_.get(), EPOLL_CTL_DEL, watcher.fd_, nullptr );
+  if ( watcher.in_epoll_ ) {
+    ::epoll_ctl( epoll_.get(), EPOLL_CTL_DEL, watcher.fd_, nullptr );
+  }
+  watcher.in_epoll_ = false;
   watcher.muted_ = true;
   watcher.registered_ = 0;
 }
@@ -103,16 +102,17 @@ void Loop::settle( Watcher& watcher )
 {
   watcher.touched_ = false;
   const std::uint32_t wanted = watcher.interest();
-  if ( wanted == watcher.registered_ ) {
+  if ( wanted == watcher.registered_ and ( watcher.in_epoll_ or watcher.muted_ ) ) {
     return;
   }
   epoll_event event {};
   event.events = wanted;
   event.data.ptr = &watcher;
-  const int operation = watcher.muted_ ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  const int operation = watcher.in_epoll_ ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
   if ( ::epoll_ctl( epoll_.get(), operation, watcher.fd_, &event ) != 0 ) {
-    fail( "epoll_ctl" );
+    fail( "epoll_ctl" ); // ENOMEM or fs.epoll.max_user_watches: there is no way to go on with this descriptor
   }
+  watcher.in_epoll_ = true;
   watcher.muted_ = false;
   watcher.registered_ = wanted;
 }

@@ -34,8 +34,9 @@ private:
   friend class Loop;
   Loop* loop_ = nullptr;
   int fd_ = -1;
+  bool in_epoll_ = false;
   std::uint32_t registered_ = 0; // what epoll was last told
-  bool muted_ = false;           // taken out of epoll while it waits for nothing, see Loop::mute
+  bool muted_ = false;           // stays out of epoll while it waits for nothing, see Loop::mute
   bool touched_ = false;
 };
 

@@ -207,6 +207,11 @@ Connecting connect_to( const Address& address, int spare, unsigned interface )
   return { .fd = std::move( fd ) };
 }
 
+int outcome_of_connect( int fd, const Address& address )
+{
+  return ::connect( fd, address.raw(), address.length ) == 0 or errno == EISCONN ? 0 : errno;
+}
+
 bool has_left( int fd )
 {
   pollfd one { .fd = fd, .events = POLLRDHUP, .revents = 0 };

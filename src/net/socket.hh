@@ -80,6 +80,10 @@ struct Connecting
 };
 [[nodiscard]] Connecting connect_to( const Address& address, int spare = 0, unsigned interface = 0 );
 
+// What has become of the connect that is under way on this socket: 0, it is done; EALREADY, it still is; or why it
+// failed (connect(2)). A peer on the same machine has often answered before connect_to() returns.
+[[nodiscard]] int outcome_of_connect( int fd, const Address& address );
+
 // The outcome of a connect once the socket is writable, and any pending error otherwise; 0 is success. Reading
 // clears it (SO_ERROR, socket(7)).
 [[nodiscard]] int pending_error( int fd );
@@ -106,7 +110,7 @@ struct PathState
 
 // For the sockets of app and target: no delay for small writes (TCP_NODELAY), urgent bytes stay in the stream
 // (SO_OOBINLINE: telnet sends them; without it recv would skip the byte), dead remote peers are noticed
-// (SO_KEEPALIVE).
+// (SO_KEEPALIVE). What a listening socket accepts inherits all that.
 void prepare_leg( int fd );
 
 // For links: no delay, and at most `unsent` bytes waiting in the kernel that have not been sent yet

@@ -85,6 +85,7 @@ public:
   [[nodiscard]] Time deadline() const;
 
   void frame_arrived( LinkLeg& link, const Frame& frame ) override;
+  void payloads_go() override { end_.deliver_fresh(); }
   void stirred() override { touch(); }
 
 private:

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <ranges>
 #include <utility>
 
@@ -31,6 +32,13 @@ Dialler::Config dialler_config( const CproxyConfig& config, MakeWire wire )
     .claim
     = { .instance = config.instance, .run = run, .beat = config.pulse.beat, .window = config.first_window() },
   };
+}
+
+// What they accept are legs.
+std::vector<Fd> prepared( std::vector<Fd> listeners )
+{
+  std::ranges::for_each( listeners, []( const Fd& listener ) { prepare_leg( listener.get() ); } );
+  return listeners;
 }
 
 } // namespace
@@ -69,7 +77,7 @@ Cproxy::Cproxy( Loop& loop,
   , paths_( loop, log )
   , listener_(
       loop,
-      inheritance_.listeners( config.bind, config.port ),
+      prepared( inheritance_.listeners( config.bind, config.port ) ),
       [this]( Fd socket, const Address& peer ) { app_arrived( std::move( socket ), peer ); },
       [this]( int error ) { log_.warn( "cannot accept connections for a moment: {}", error_text( error ) ); } )
 {
@@ -100,6 +108,7 @@ void Cproxy::take_over()
   }
   for ( Fd& app : inheritance_.newcomers( listener_.address() ) ) {
     const Address peer = peer_address( app.get() );
+    prepare_leg( app.get() ); // an older version of us may have listened
     app_arrived( std::move( app ), peer );
   }
   inheritance_.settle( found );

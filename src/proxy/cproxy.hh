@@ -41,6 +41,7 @@ public:
   [[nodiscard]] bool stopped() const;
 
   void frame_arrived( LinkLeg& link, const Frame& frame ) override;
+  void payloads_go() override { end_.deliver_fresh(); }
 
 private:
   void take_over();

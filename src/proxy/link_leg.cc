@@ -238,6 +238,13 @@ void LinkLeg::read_in()
 void LinkLeg::read_frames( std::span<const std::byte> bytes )
 {
   reader_.feed( bytes );
+  tell_frames( bytes );
+  owner_->payloads_go();
+  reader_.done();
+}
+
+void LinkLeg::tell_frames( std::span<const std::byte> bytes )
+{
   while ( const auto frame = reader_.next() ) {
     if ( frame->header.type == FrameType::heartbeat ) {
       pulse_.heartbeat_heard( frame->header, loop_.now() );

@@ -29,6 +29,8 @@ public:
 
   // A whole frame other than a heartbeat. May drop() the link, must not destroy it.
   virtual void frame_arrived( LinkLeg& link, const Frame& frame ) = 0;
+  // The payloads of all frames that arrived since the last call, on links of his, are about to go.
+  virtual void payloads_go() {}
   // Something happened to one of his links. For those who have many, and do not look after all of them every turn.
   virtual void stirred() {}
 };
@@ -137,6 +139,7 @@ private:
   void read_on();
   void read_in();
   void read_frames( std::span<const std::byte> bytes );
+  void tell_frames( std::span<const std::byte> bytes );
   void write( FrameBatch& batch );
   void fit_queue();
   void drop_for( const Transfer& failed );

@@ -35,7 +35,6 @@ void LocalLeg::remember_socket()
 {
   SessionRecord& record = session_.record();
   if ( record.cookie == 0 ) { // else it is known, from the process before us
-    prepare_leg( socket_.get() );
     record.syn = counts_syn( socket_.get() ) ? 1 : 0;
     keep_order();
     record.cookie = cookie_of( socket_.get() );

@@ -31,14 +31,16 @@ namespace holdfast {
 class LocalLeg : public Watcher
 {
 public:
-  // `socket` is connected. Each time the loop reports something, `stirred` is called, if it is anything. The
-  // tunnel, its session and `stirred` must outlive the leg.
+  // `socket` is connected and prepared (prepare_leg). Each time the loop reports something, `stirred` is called, if
+  // it is anything. The tunnel, its session and `stirred` must outlive the leg.
   LocalLeg( Loop& loop, Tunnel& tunnel, Session& session, const std::function<void()>& stirred, Fd socket );
   ~LocalLeg() override;
 
   // Moves what can be moved now. Returns false when the leg has done its work and can go: both streams have ended
   // here, or the connection failed (then the session has been reset).
   [[nodiscard]] bool serve( Time now );
+  // The half of serve() that writes to the socket what the session holds for it.
+  void write_out( Time now );
   // Breaks the connection off, so that the program sees a reset.
   void break_off();
   // Whether the program sees one as well when we, and whoever else has the socket, are gone without a word.
@@ -56,7 +58,6 @@ public:
 
 private:
   void remember_socket();
-  void write_out( Time now );
   void read_in();
   void heed_hang_up();
   void failed( int error );

@@ -34,12 +34,16 @@ void TargetDial::try_next()
   while ( next_ < addresses_.size() ) {
     trying_ = addresses_[next_++];
     Connecting connecting = connect_to( trying_, spare_for_links );
-    if ( connecting.fd ) {
+    last_error_ = connecting.fd ? outcome_of_connect( connecting.fd.get(), trying_ ) : connecting.error;
+    if ( last_error_ == 0 ) {
+      connected( std::move( connecting.fd ) );
+      return;
+    }
+    if ( last_error_ == EALREADY ) {
       socket_ = std::move( connecting.fd );
       loop_.watch( *this, socket_.get() );
       return;
     }
-    last_error_ = connecting.error;
   }
   finish( { .address = trying_, .error = last_error_, .problem = error_text( last_error_ ) } );
 }
@@ -57,7 +61,13 @@ void TargetDial::ready( std::uint32_t /*events*/ )
     return;
   }
   loop_.unwatch( *this );
-  finish( { .socket = std::move( socket_ ), .address = trying_ } );
+  connected( std::move( socket_ ) );
+}
+
+void TargetDial::connected( Fd socket )
+{
+  prepare_leg( socket.get() );
+  finish( { .socket = std::move( socket ), .address = trying_ } );
 }
 
 void TargetDial::finish( Outcome outcome )

@@ -21,7 +21,7 @@ class TargetDial : public Watcher
 public:
   struct Outcome
   {
-    Fd socket {};           // connected, or none
+    Fd socket {};           // connected and prepared as a leg's, or none
     Address address {};     // the one that worked, or the last one tried
     int error = 0;          // errno, when none worked
     std::string problem {}; // in words, when none worked
@@ -40,6 +40,7 @@ public:
 
 private:
   void try_next();
+  void connected( Fd socket );
   void finish( Outcome outcome );
 
   Loop& loop_;

@@ -214,9 +214,16 @@ void TunnelEnd::serve( Session& session, Time now )
     return;
   }
   if ( const auto reason = session.reset_by_us() ) {
-    // The core found the two sides at odds; or the program was gone when we took over from a worker that died.
+    // Its program is gone: it was when we wrote to it, or when we took over from a worker that died. Or the core
+    // found the two sides at odds.
     const auto level = reason == ResetReason::by_program ? spdlog::level::info : spdlog::level::warn;
-    log_.log( level, "{}: ended: {}", name( session ), describe( *reason ) );
+    const auto error = leg == nullptr ? std::nullopt : leg->failure();
+    log_.log( level,
+              "{}: ended: {}{}{}",
+              name( session ),
+              describe( *reason ),
+              error ? ": " : "",
+              error ? error_text( *error ) : "" );
     if ( leg != nullptr ) {
       leg->break_off();
     }
@@ -245,6 +252,15 @@ void TunnelEnd::serve( Session& session, Time now )
 }
 
 // -- the link -----------------------------------------------------------------------------------------------------
+
+void TunnelEnd::deliver_fresh()
+{
+  tunnel_.deliver_fresh( [this]( Session& session ) {
+    if ( const auto leg = legs_.find( session.id() ); leg != legs_.end() ) {
+      leg->second.socket->write_out( loop_.now() );
+    }
+  } );
+}
 
 void TunnelEnd::attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, std::uint64_t hello )
 {

@@ -61,6 +61,8 @@ public:
   void lost( ResetReason reason );
 
   // -- the link ---------------------------------------------------------------------------------------------------
+  // Payloads that arrived are about to go: see Tunnel::deliver_fresh().
+  void deliver_fresh();
   // This link has proved itself: it carries the tunnel now. What is still under way on the one before is taken, if
   // that is alive; for drain_patience at most, then it is closed. `hello`: see Tunnel::attach().
   void attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, std::uint64_t hello = 0 );

@@ -19,6 +19,20 @@ namespace {
 
 constexpr Duration sweep_every { std::chrono::milliseconds { 20 } };
 constexpr Pool::Index hot_max = 512; // 8 MiB of free chunks keep their pages: the working set of a busy link
+// The pages of the others are returned when nobody needed them for so long, a few at a time: a call for each chunk
+// takes some microseconds, and whoever wants to be served waits meanwhile. So 80 MiB a second of either pool.
+constexpr Duration cool_every { std::chrono::milliseconds { 100 } };
+constexpr Pool::Index cooled_at_once = 512;
+
+// Punches a hole into shared memory; private memory forgets (madvise(2)).
+void return_shared( std::span<std::byte> bytes )
+{
+  ::madvise( bytes.data(), bytes.size(), MADV_REMOVE );
+}
+void return_private( std::span<std::byte> bytes )
+{
+  ::madvise( bytes.data(), bytes.size(), MADV_DONTNEED );
+}
 
 constexpr std::size_t chunk_aligned( std::size_t bytes )
 {
@@ -239,14 +253,13 @@ Arena::Arena( Remains remains ) : Arena( layout_of( remains.memfd ), std::move( 
                    remains.mend );
   tunnels_.recover( tunnels );
   slots_.recover( slots );
-  outflow_.recover( static_cast<Pool::Index>( labels ) );
+  outflow_.recover( labels, return_shared ); // nobody's bytes: before a chunk with some is taken
   // What the earlier process had touched goes back to the system.
   const auto fresh
     = shared_.memory().subspan( layout.chunks_at + std::size_t { outflow_.fresh() } * Pool::chunk_size );
   if ( not fresh.empty() ) {
-    ::madvise( fresh.data(), fresh.size(), MADV_REMOVE );
+    return_shared( fresh );
   }
-  return_pages(); // nobody's bytes: before a chunk with some is taken
 }
 
 void Arena::check( const Fd& left )
@@ -264,14 +277,14 @@ void Arena::cool( Time now )
   if ( sweep_at_ == never and ( outflow_.to_sweep() or inflow_.to_sweep() ) ) {
     sweep_at_ = now + sweep_every;
   }
-  return_pages();
-}
-
-void Arena::return_pages()
-{
-  // MADV_REMOVE punches a hole into shared memory; private memory forgets with MADV_DONTNEED (madvise(2)).
-  outflow_.cool( []( std::span<std::byte> chunk ) { ::madvise( chunk.data(), chunk.size(), MADV_REMOVE ); } );
-  inflow_.cool( []( std::span<std::byte> chunk ) { ::madvise( chunk.data(), chunk.size(), MADV_DONTNEED ); } );
+  if ( now >= cool_at_ ) {
+    outflow_.cool( cooled_at_once, return_shared );
+    inflow_.cool( cooled_at_once, return_private );
+    cool_at_ = never;
+  }
+  if ( cool_at_ == never and ( outflow_.to_cool() or inflow_.to_cool() ) ) {
+    cool_at_ = now + cool_every;
+  }
 }
 
 } // namespace holdfast

@@ -6,6 +6,7 @@
 #include "core/time.hh"
 #include "net/fd.hh"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -74,23 +75,22 @@ public:
   // Throws StartupError if what lies there is not of this layout.
   static void check( const Fd& left );
 
-  [[nodiscard]] Memory memory() { return { outflow_, inflow_, slots_, nullptr, serves_ }; }
+  [[nodiscard]] Memory memory() { return { outflow_, inflow_, slots_, nullptr, serves_, &fresh_ }; }
   [[nodiscard]] Slots<TunnelRecord>& tunnels() { return tunnels_; }
   // What was found by the constructor that goes on, until it is taken; empty after the other one.
   [[nodiscard]] const Survey& found() const { return found_; }
   [[nodiscard]] Survey take_found() { return std::exchange( found_, {} ); }
   [[nodiscard]] const Fd& memfd() const { return fd_; }
-  // Overwrites what lies in free chunks, and returns pages of those that have long been free. Cheap when there are
-  // none; call once a turn, and at the deadline: what was forgotten is overwritten 40 ms later at the latest,
-  // unless its chunk is in use again (Pool).
+  // Overwrites what lies in free chunks, and returns pages of those that nobody needed for a while. Cheap when
+  // there are none; call once a turn, and at the deadline: what was forgotten is overwritten 40 ms later at the
+  // latest, unless its chunk is in use again (Pool).
   void cool( Time now );
-  [[nodiscard]] Time deadline() const { return sweep_at_; }
+  [[nodiscard]] Time deadline() const { return std::min( sweep_at_, cool_at_ ); }
 
 private:
   struct Layout;
   Arena( const Layout& layout, Fd&& fd );
   static Layout layout_of( const Fd& left );
-  void return_pages();
 
   Fd fd_;
   Mapping shared_;
@@ -100,8 +100,10 @@ private:
   std::uint32_t* serves_; // in the head
   Slots<TunnelRecord> tunnels_;
   Slots<SessionRecord> slots_;
+  Fresh fresh_ {};
   Survey found_ {};
   Time sweep_at_ = never;
+  Time cool_at_ = never;
 };
 
 } // namespace holdfast

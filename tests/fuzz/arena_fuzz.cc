@@ -260,6 +260,7 @@ private:
   void receive( Tunnel& tunnel, const FrameHeader& header, std::string_view payload = {} )
   {
     static_cast<void>( tunnel.receive( { header, raw( payload ) } ) );
+    tunnel.deliver_fresh( []( Session& ) {} );
   }
 
   Input& input_;
@@ -445,7 +446,7 @@ public:
     }
     tunnels_.recover( tunnel_records_.size() );
     slots_.recover( session_records_.size() );
-    outflow_.recover( labels_.size() );
+    outflow_.recover( labels_.size(), []( std::span<std::byte> chunk ) { wipe( chunk ); } );
   }
   Memory memory() { return { outflow_, inflow_, slots_ }; }
   Slots<TunnelRecord>& tunnels() { return tunnels_; }
@@ -661,6 +662,7 @@ private:
   static void receive( Tunnel& tunnel, const FrameHeader& header, std::string_view payload = {} )
   {
     static_cast<void>( tunnel.receive( { header, raw( payload ) } ) );
+    tunnel.deliver_fresh( []( Session& ) {} );
   }
   static void take_everything( Pool& pool )
   {

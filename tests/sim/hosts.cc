@@ -34,9 +34,34 @@ std::size_t some_cut( Chance& chance )
   }
 }
 
-// Reads what has arrived. `taken` says whether the link may still be read; what a frame does may change that.
+// Hands on the frames in what has arrived, for as long as the link may be read: what a frame does may change that.
 template<class Receive>
-void read_in( Stage& stage, Link::Place& place, Time local, Receive receive, const std::string& who )
+void tell_frames( Stage& stage, Link::Place& place, Time local, Receive receive, const std::string& who )
+{
+  while ( const auto frame = place.open ? place.in->reader.next() : std::nullopt ) {
+    if ( stage.trace and frame->header.type != FrameType::heartbeat ) {
+      const FrameHeader& header = frame->header;
+      stage.note( who + " " + std::string { name( header.type ) } + " of " + std::to_string( header.session ) + ": "
+                  + std::to_string( header.length ) + " at " + std::to_string( header.sequence ) + ", acknowledges "
+                  + std::to_string( header.acknowledgement ) + ", window " + std::to_string( header.window ) );
+    }
+    if ( frame->header.type == FrameType::heartbeat ) {
+      place.pulse->heartbeat_heard( frame->header, local );
+    } else {
+      place.pulse->carried( local );
+      receive( *frame );
+    }
+  }
+}
+
+// Reads what has arrived. `payloads_go`: what the frames pointed to goes with the next ones.
+template<class Receive, class PayloadsGo>
+void read_in( Stage& stage,
+              Link::Place& place,
+              Time local,
+              Receive receive,
+              PayloadsGo payloads_go,
+              const std::string& who )
 {
   constexpr int reads_max = 400; // of a turn
   for ( int i = 0; i < reads_max and place.open and not place.gone; ++i ) {
@@ -47,24 +72,12 @@ void read_in( Stage& stage, Link::Place& place, Time local, Receive receive, con
     }
     place.pulse->heard( local );
     place.in->reader.feed( raw( bytes ) );
-    while ( const auto frame = place.in->reader.next() ) {
-      if ( stage.trace and frame->header.type != FrameType::heartbeat ) {
-        const FrameHeader& header = frame->header;
-        stage.note( who + " " + std::string { name( header.type ) } + " of " + std::to_string( header.session )
-                    + ": " + std::to_string( header.length ) + " at " + std::to_string( header.sequence )
-                    + ", acknowledges " + std::to_string( header.acknowledgement ) + ", window "
-                    + std::to_string( header.window ) );
-      }
-      if ( frame->header.type == FrameType::heartbeat ) {
-        place.pulse->heartbeat_heard( frame->header, local );
-      } else {
-        place.pulse->carried( local );
-        receive( *frame );
-      }
-      if ( not place.open ) {
-        return;
-      }
+    tell_frames( stage, place, local, receive, who );
+    payloads_go();
+    if ( not place.open ) {
+      return;
     }
+    place.in->reader.done();
     if ( const auto fault = place.in->reader.fault() ) {
       stage.fail( who + ": " + std::string { describe( *fault ) } );
       return;
@@ -406,7 +419,12 @@ void Near::turn( Duration late )
   for ( Link& link : stage_.network.links ) {
     if ( link.near_host == index_ and link.near.open ) {
       read_in(
-        stage_, link.near, local(), [&]( const Frame& frame ) { frame_arrived( link, frame ); }, "near reads" );
+        stage_,
+        link.near,
+        local(),
+        [&]( const Frame& frame ) { frame_arrived( link, frame ); },
+        [&] { end_->deliver_fresh( local() ); },
+        "near reads" );
       link.near.gone = link.near.gone or stage_.now >= link.near.told;
     }
   }
@@ -681,7 +699,16 @@ void Far::turn( Duration late )
       link.far.pulse.emplace( Pulse::Config { .beat = beat() }, local() );
     }
     read_in(
-      stage_, link.far, local(), [&]( const Frame& frame ) { frame_arrived( link, frame ); }, "far reads" );
+      stage_,
+      link.far,
+      local(),
+      [&]( const Frame& frame ) { frame_arrived( link, frame ); },
+      [&] {
+        if ( Client* const client = carried_by( link ) ) {
+          client->end->deliver_fresh( local() );
+        }
+      },
+      "far reads" );
     link.far.gone = link.far.gone or stage_.now >= link.far.told;
     if ( carried_by( link ) != nullptr or drained_by( link ) != nullptr ) {
       continue;

@@ -37,7 +37,9 @@ std::unique_ptr<TestMemory> some_memory( Chance& chance )
   };
   const auto outflow = chunks();
   const auto inflow = chunks();
-  return std::make_unique<TestMemory>( outflow, inflow, chance.between( 4, 8 ) );
+  auto memory = std::make_unique<TestMemory>( outflow, inflow, chance.between( 4, 8 ) );
+  memory->in_place = true;
+  return memory;
 }
 
 Duration up_to( Chance& chance, Duration most )

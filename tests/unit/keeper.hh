@@ -74,6 +74,7 @@ private:
   void keep( const Work& work )
   {
     bool crashed = false;
+    const pid_t keeper = ::getpid();
     for ( ;; ) {
       board_->turns = false;
       ++board_->generation;
@@ -81,6 +82,9 @@ private:
       const pid_t worker = start_process(
         [&] {
           ::prctl( PR_SET_PDEATHSIG, SIGKILL );
+          if ( ::getppid() != keeper ) { // it died before we asked
+            ::_exit( 1 );
+          }
           board_->worker = ::getpid();
           Left nothing;
           if ( first ) {

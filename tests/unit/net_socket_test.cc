@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -14,6 +16,7 @@
 #include <chrono>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 // Sockets of this machine, 127.0.0.1 only.
@@ -260,6 +263,44 @@ TEST( Socket, AResetIsOneWhoeverHasACopy )
   const Transfer got = receive( theirs.fd.get(), some );
   EXPECT_EQ( got.kind, Transfer::Kind::failed );
   EXPECT_EQ( got.error, ECONNRESET );
+}
+
+TEST( Socket, WhatAPreparedListenerAcceptsIsPrepared )
+{
+  const Fd door = listen_on( *literal_address( "127.0.0.1", 0 ) );
+  prepare_leg( door.get() );
+  const Connecting ours = connect_to( local_address( door.get() ) );
+  pollfd one { .fd = door.get(), .events = POLLIN, .revents = 0 };
+  ASSERT_EQ( ::poll( &one, 1, 5000 ), 1 );
+  const Accepted theirs = accept_from( door.get() );
+  constexpr std::array<std::pair<int, int>, 3> options {
+    { { IPPROTO_TCP, TCP_NODELAY }, { SOL_SOCKET, SO_OOBINLINE }, { SOL_SOCKET, SO_KEEPALIVE } }
+  };
+  for ( const auto& [level, name] : options ) {
+    int value = 0;
+    socklen_t length = sizeof value;
+    ASSERT_EQ( ::getsockopt( theirs.fd.get(), level, name, &value, &length ), 0 );
+    EXPECT_NE( value, 0 ) << name;
+  }
+}
+
+TEST( Socket, AskingAgainTellsWhatBecameOfAConnect )
+{
+  Fd door = listen_on( *literal_address( "127.0.0.1", 0 ) );
+  const Address address = local_address( door.get() );
+  const auto settled = [&]( const Fd& fd ) {
+    pollfd one { .fd = fd.get(), .events = POLLOUT, .revents = 0 };
+    return ::poll( &one, 1, 5000 ) == 1;
+  };
+  const Connecting good = connect_to( address );
+  ASSERT_TRUE( settled( good.fd ) );
+  EXPECT_EQ( outcome_of_connect( good.fd.get(), address ), 0 );
+  EXPECT_EQ( outcome_of_connect( good.fd.get(), address ), 0 ); // however often
+  door.reset();
+  if ( const Connecting refused = connect_to( address ); refused.fd ) { // else it was told at once
+    ASSERT_TRUE( settled( refused.fd ) );
+    EXPECT_EQ( outcome_of_connect( refused.fd.get(), address ), ECONNREFUSED );
+  }
 }
 
 TEST( Socket, WhoIsGoneWithoutAWordLeavesAReset )

@@ -173,6 +173,28 @@ TEST( FrameReader, HoldsAtMostOneFrame )
   }
 }
 
+TEST( FrameReader, PayloadsLastUntilTheyAreDoneWith )
+{
+  const std::string first = frame( { .type = FrameType::data, .session = 1 }, "in two pieces" );
+  const std::string second = frame( { .type = FrameType::data, .session = 1 }, "whole" );
+  FrameReader reader { FrameType::hello };
+  const std::string head = greeting( FrameType::hello ) + first.substr( 0, first.size() - 3 );
+  reader.feed( raw( head ) );
+  while ( reader.next() ) {
+  }
+  reader.done();
+  const std::string rest = first.substr( first.size() - 3 ) + second + second.substr( 0, second.size() - 1 );
+  reader.feed( raw( rest ) );
+  const auto in_pieces = reader.next();
+  const auto as_whole = reader.next();
+  EXPECT_EQ( reader.next(), std::nullopt ); // the beginning of a third one is kept
+  ASSERT_TRUE( in_pieces and as_whole );
+  EXPECT_EQ( text( in_pieces->payload ), "in two pieces" );
+  EXPECT_EQ( text( as_whole->payload ), "whole" );
+  reader.done();
+  EXPECT_EQ( reader.held(), second.size() - 1 );
+}
+
 TEST( FrameReader, PayloadsOfWholeFramesAreNotCopied )
 {
   const std::string input = greeting( FrameType::hello ) + frame( { .type = FrameType::data, .session = 1 }, "x" );

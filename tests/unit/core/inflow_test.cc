@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <string>
 
@@ -476,6 +477,165 @@ TEST( Inflow, BytesThatComeLateMayGoByTheOfferOfAProcessThatDied )
   EXPECT_EQ( sink.in.held(), 0U ) << "they are said again on the present link";
   EXPECT_EQ( sink.data( 0, std::string( 500, 'x' ) ), Fault::beyond_window );
   EXPECT_EQ( sink.data( 0, std::string( 100, 'x' ) ), std::nullopt );
+}
+
+// -- bytes where they arrived -------------------------------------------------------------------------------------
+
+// An inflow whose bytes stay where they were read into, which is `scratch`, until keep().
+struct FreshSink
+{
+  explicit FreshSink( Pool::Index chunks = 64 ) : pool( chunks ) {}
+
+  Verdict data( Position from, std::string_view bytes ) { return in.place( from, raw( bytes ) ); }
+  std::string read( std::size_t most = std::string::npos )
+  {
+    std::string out;
+    while ( out.size() < most ) {
+      std::array<std::span<const std::byte>, 1> slices;
+      if ( in.readable( slices ) == 0 ) {
+        break;
+      }
+      const std::string piece = text( slices[0] ).substr( 0, most - out.size() );
+      out += piece;
+      in.consume( piece.size(), at( 0s ) );
+    }
+    return out;
+  }
+  // The next bytes are read into the same place.
+  void keep()
+  {
+    in.keep();
+    fresh.clear();
+    std::ranges::fill( scratch, '#' );
+  }
+
+  TestPool pool;
+  Fresh fresh {};
+  InflowRecord record {};
+  Inflow in { *pool, record, { 4 * C, 4 * C }, nullptr, &fresh };
+  std::string scratch = stream( 0, 3 * C );
+  std::string_view here( std::size_t from, std::size_t size ) const
+  {
+    return std::string_view { scratch }.substr( from, size );
+  }
+};
+
+TEST( InflowInPlace, BytesDeliveredAtOnceAreNeverCopied )
+{
+  FreshSink sink;
+  EXPECT_EQ( sink.data( 0, sink.here( 0, C ) ), std::nullopt );
+  EXPECT_EQ( sink.data( C, sink.here( C, 100 ) ), std::nullopt );
+  EXPECT_EQ( sink.in.held(), C + 100 );
+  std::array<std::span<const std::byte>, 4> slices;
+  ASSERT_EQ( sink.in.readable( slices ), 2U );
+  EXPECT_EQ( static_cast<const void*>( slices[0].data() ), sink.scratch.data() );
+  EXPECT_EQ( sink.read(), stream( 0, C + 100 ) );
+  sink.keep();
+  EXPECT_EQ( sink.pool->used(), 0U );
+  EXPECT_EQ( sink.in.delivered(), C + 100 );
+  EXPECT_TRUE( sink.in.empty() );
+}
+
+TEST( InflowInPlace, WhatTheProgramDidNotTakeIsCopiedAndComesFirst )
+{
+  FreshSink sink;
+  EXPECT_EQ( sink.data( 0, sink.here( 0, 1000 ) ), std::nullopt );
+  EXPECT_EQ( sink.data( 1000, sink.here( 1000, 500 ) ), std::nullopt );
+  EXPECT_EQ( sink.read( 700 ), stream( 0, 700 ) );
+  sink.keep();
+  EXPECT_EQ( sink.pool->used(), 1U );
+  EXPECT_EQ( sink.in.held(), 800U );
+  EXPECT_EQ( sink.data( 1500, stream( 1500, 10 ) ), std::nullopt ); // behind what is held
+  const std::string more = stream( 1510, 90 );
+  EXPECT_EQ( sink.data( 1510, more ), std::nullopt );
+  sink.keep();
+  EXPECT_EQ( sink.read(), stream( 700, 900 ) );
+  EXPECT_EQ( sink.pool->used(), 0U );
+}
+
+TEST( InflowInPlace, AReadMayEndInTheMiddleOfWhatIsHeldAndWhatIsFresh )
+{
+  for ( const std::size_t most : { 50U, 100U, 130U, 150U } ) {
+    FreshSink sink;
+    EXPECT_EQ( sink.data( 0, sink.here( 0, 100 ) ), std::nullopt );
+    sink.keep();
+    const std::string more = stream( 100, 50 );
+    EXPECT_EQ( sink.data( 100, more ), std::nullopt );
+    EXPECT_EQ( sink.read( most ), stream( 0, most ) );
+    sink.keep();
+    EXPECT_EQ( sink.read(), stream( most, 150 - most ) );
+    EXPECT_EQ( sink.in.delivered(), 150U );
+  }
+}
+
+TEST( InflowInPlace, MoreViewsThanThereArePlacesForAreCopied )
+{
+  FreshSink sink;
+  for ( std::size_t i = 0; i < Fresh::views_max + 10; ++i ) {
+    EXPECT_EQ( sink.data( i, sink.here( i, 1 ) ), std::nullopt );
+  }
+  EXPECT_GT( sink.pool->used(), 0U );
+  EXPECT_EQ( sink.read(), stream( 0, Fresh::views_max + 10 ) );
+  sink.keep();
+  EXPECT_EQ( sink.pool->used(), 0U );
+}
+
+TEST( InflowInPlace, WhatThereIsNoMemoryForIsLetGoAndAskedForAgain )
+{
+  FreshSink sink { 1 };
+  EXPECT_EQ( sink.data( 0, sink.here( 0, 2 * C ) ), std::nullopt );
+  EXPECT_EQ( sink.data( 2 * C, sink.here( 2 * C, 100 ) ), std::nullopt );
+  sink.keep(); // one chunk's worth
+  EXPECT_EQ( sink.in.held(), C );
+  EXPECT_TRUE( sink.in.hungry() );
+  EXPECT_EQ( sink.data( 2 * C + 100, "behind it" ), std::nullopt ); // no gap: it was said before it heard of that
+  EXPECT_EQ( sink.read(), stream( 0, C ) );
+  ASSERT_TRUE( sink.in.replay_due() );
+  EXPECT_EQ( sink.in.next(), C );
+  sink.in.replay_asked();
+  const std::string again = stream( C, 1000 );
+  EXPECT_EQ( sink.data( C, again ), std::nullopt );
+  EXPECT_EQ( sink.read(), stream( C, 1000 ) );
+}
+
+TEST( InflowInPlace, AnEndBehindBytesThatAreLetGoComesAgain )
+{
+  FreshSink sink { 1 };
+  EXPECT_EQ( sink.data( 0, sink.here( 0, 2 * C ) ), std::nullopt );
+  EXPECT_EQ( sink.in.place_end( 2 * C ), std::nullopt );
+  sink.keep();
+  EXPECT_EQ( sink.read(), stream( 0, C ) );
+  EXPECT_FALSE( sink.in.end_due() );
+  EXPECT_EQ( sink.in.next(), C );
+  sink.in.replay_asked();
+  const std::string again = stream( C, C );
+  EXPECT_EQ( sink.data( C, again ), std::nullopt );
+  EXPECT_EQ( sink.in.place_end( 2 * C ), std::nullopt );
+  EXPECT_EQ( sink.read(), stream( C, C ) );
+  EXPECT_TRUE( sink.in.end_due() );
+}
+
+TEST( InflowInPlace, BytesOfALinkThatWasReplacedMayGoAtOnce )
+{
+  FreshSink sink;
+  EXPECT_EQ( sink.in.place_late( 0, raw( sink.here( 0, 100 ) ) ), std::nullopt );
+  EXPECT_FALSE( sink.in.has_fresh() );
+  sink.keep();
+  EXPECT_EQ( sink.read(), stream( 0, 100 ) );
+}
+
+TEST( InflowInPlace, ABrokenSessionLetsGoOfBoth )
+{
+  FreshSink sink;
+  EXPECT_EQ( sink.data( 0, sink.here( 0, 100 ) ), std::nullopt );
+  sink.keep();
+  const std::string more = stream( 100, 50 );
+  EXPECT_EQ( sink.data( 100, more ), std::nullopt );
+  sink.in.abandon();
+  sink.keep();
+  EXPECT_TRUE( sink.in.empty() );
+  EXPECT_EQ( sink.pool->used(), 0U );
+  EXPECT_EQ( sink.in.next(), 150U );
 }
 
 } // namespace

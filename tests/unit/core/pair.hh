@@ -30,6 +30,18 @@ struct Program
   bool closed = false; // the proxy has closed the socket
 };
 
+// The program reads, so much of what there is for it.
+inline void read_some( Session& session, Program& program, std::size_t most, Time now )
+{
+  std::array<std::span<const std::byte>, 1> piece;
+  for ( std::size_t left = most; left > 0 and session.inflow().readable( piece ) > 0; ) {
+    const std::size_t size = std::min( left, piece[0].size() );
+    program.read += text( piece[0].first( size ) );
+    session.inflow().consume( size, now );
+    left -= size;
+  }
+}
+
 // What a proxy does for the local socket of a session that is not released: moves bytes both ways, if the program
 // is connected, and tells ends and resets. The session is released when the socket is closed.
 inline void serve_socket( Session& session, Program& program, bool connected, Time now )
@@ -41,13 +53,7 @@ inline void serve_socket( Session& session, Program& program, bool connected, Ti
   if ( const auto reason = session.reset_by_peer() ? session.reset_by_peer() : session.reset_by_us() ) {
     program.saw_reset = reason;
   } else if ( connected ) {
-    std::array<std::span<const std::byte>, 1> piece;
-    for ( std::size_t left = program.takes; left > 0 and session.inflow().readable( piece ) > 0; ) {
-      const std::size_t size = std::min( left, piece[0].size() );
-      program.read += text( piece[0].first( size ) );
-      session.inflow().consume( size, now );
-      left -= size;
-    }
+    read_some( session, program, program.takes, now );
     if ( session.inflow().end_due() ) {
       program.saw_end = true;
       ++program.ends_seen;
@@ -164,6 +170,17 @@ public:
       tunnel.served( *session, now );
     }
   }
+  // Payloads go: a program that reads all there is gets its bytes from there.
+  void deliver_fresh( Time now )
+  {
+    tunnel.deliver_fresh( [&]( Session& session ) {
+      const auto leg = legs.find( session.id() );
+      const bool reads = leg != legs.end() and leg->second.session != nullptr and ( opens_ or session.connected() );
+      if ( reads and leg->second.program.takes == std::string::npos ) {
+        read_some( session, leg->second.program, std::string::npos, now );
+      }
+    } );
+  }
   [[nodiscard]] bool idle() const
   {
     return not tunnel.wants_to_transmit() and not tunnel.has_touched() and tunnel.deadline() == never;
@@ -212,6 +229,7 @@ struct Pipe
   std::string wire {};
   std::size_t capacity = 65536; // of the wire: the kernel's buffers
   FrameReader reader;
+  Bytes piece {}; // what arrived last: payloads lie in it
 
   // The sender writes what it has to say, as far as its socket takes it.
   void fill( FrameBatch& batch, Tunnel* tunnel, Time now )
@@ -233,8 +251,8 @@ struct Pipe
   template<class Receive>
   Verdict deliver( std::size_t most, Receive receive )
   {
-    const Bytes piece { raw( wire ).begin(),
-                        raw( wire ).begin() + static_cast<std::ptrdiff_t>( std::min( most, wire.size() ) ) };
+    piece.assign( raw( wire ).begin(),
+                  raw( wire ).begin() + static_cast<std::ptrdiff_t>( std::min( most, wire.size() ) ) );
     wire.erase( 0, piece.size() );
     reader.feed( piece );
     while ( const auto frame = reader.next() ) {
@@ -255,6 +273,7 @@ struct Setup
   std::size_t window = 65536;
   std::size_t window_max = 1U << 20U;
   Quotas* far_quotas = nullptr; // of the acceptor's memory
+  bool in_place = true;         // payloads stay until Tunnel::deliver_fresh()
 };
 
 class Pair
@@ -264,8 +283,8 @@ public:
     : setup_( setup )
     , near_( setup.near_chunks, setup.near_chunks, setup.slots )
     , far_( setup.far_chunks, setup.far_chunks, setup.far_slots )
-    , opener( Side::opener, near_, limits() )
-    , acceptor( Side::acceptor, far_, limits(), setup.far_quotas )
+    , opener( Side::opener, in_place( near_, setup.in_place ), limits() )
+    , acceptor( Side::acceptor, in_place( far_, setup.in_place ), limits(), setup.far_quotas )
   {}
 
   // -- the link --------------------------------------------------------------------------------------------------
@@ -370,6 +389,11 @@ public:
   [[nodiscard]] bool reached( SessionId id ) const { return acceptor.legs.contains( id ); }
 
 private:
+  static TestMemory& in_place( TestMemory& memory, bool is )
+  {
+    memory.in_place = is;
+    return memory;
+  }
   [[nodiscard]] SessionLimits limits() const
   {
     return { .outflow = { setup_.window_max }, .inflow = { setup_.window, setup_.window_max } };
@@ -383,6 +407,7 @@ private:
       ++frames[frame.header.type];
       return late ? to.tunnel.receive_late( frame ) : to.tunnel.receive( frame );
     } );
+    to.deliver_fresh( now );
     if ( fault ) {
       faults.push_back( *fault );
       cut();

@@ -161,6 +161,14 @@ TEST( Recovery, ASessionNumberIsNeverUsedAgain )
   EXPECT_EQ( memory.found.tunnels.front()->last_session, second );
 }
 
+// Of the second session's chunk with this number.
+Pool::Label& label( TestMemory& memory, std::uint64_t number )
+{
+  return *std::ranges::find_if( memory.labels(), [&]( const Pool::Label& each ) {
+    return each.owner == memory.records()[1].owner() and each.number == number;
+  } );
+}
+
 TEST( Recovery, ABrokenSessionDoesNotTakeTheOthersAlong )
 {
   const auto scribbles = std::to_array<void ( * )( TestMemory& )>( {
@@ -177,7 +185,7 @@ TEST( Recovery, ABrokenSessionDoesNotTakeTheOthersAlong )
     },
     []( TestMemory& m ) {
       m.records()[1].outflow.kept.begin = m.records()[1].outflow.sent_most = C;
-      m.labels()[3].number = 0;
+      label( m, 2 ).number = 0;
     },
     []( TestMemory& m ) { m.records()[1].inflow.delivered = position_limit; },
     []( TestMemory& m ) { m.records()[1].inflow.end_delivered = 7; },
@@ -192,17 +200,17 @@ TEST( Recovery, ABrokenSessionDoesNotTakeTheOthersAlong )
     []( TestMemory& m ) { m.records()[1].named = 4; },
     []( TestMemory& m ) { m.records()[1].reset_ours = 99; },
     []( TestMemory& m ) { m.records()[1].reset_theirs = 98; },
-    []( TestMemory& m ) { m.labels()[1].owner = 1; }, // of the other session, which has no room for it
-    []( TestMemory& m ) { m.labels()[1].owner = 0; },
-    []( TestMemory& m ) { m.labels()[1].owner = ~0U; },
-    []( TestMemory& m ) { m.labels()[1].number = 5; },
-    []( TestMemory& m ) { m.labels()[2].number = m.labels()[1].number; },
+    []( TestMemory& m ) { label( m, 1 ).owner = 1; }, // of the other session, which has no room for it
+    []( TestMemory& m ) { label( m, 0 ).owner = 0; },
+    []( TestMemory& m ) { label( m, 0 ).owner = ~0U; },
+    []( TestMemory& m ) { label( m, 0 ).number = 5; },
+    []( TestMemory& m ) { label( m, 1 ).number = 0; },
   } );
   for ( std::size_t i = 0; i < scribbles.size(); ++i ) {
     SCOPED_TRACE( i );
     Before before;
     const SessionId good = before.session( stream( 0, 100 ) );
-    before.session( stream( 0, 2 * C + 1, 9 ) ); // chunks 1, 2, 3
+    before.session( stream( 0, 2 * C + 1, 9 ) );
     TestMemory dead { before.memory, Side::opener };
     scribbles.at( i )( dead );
 

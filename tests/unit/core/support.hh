@@ -129,7 +129,8 @@ public:
   {}
   // What its successor finds when a process of that side has died; `found` says what that is.
   TestMemory( const TestMemory& dead, Side side )
-    : outflow_( dead.outflow_ )
+    : in_place( dead.in_place )
+    , outflow_( dead.outflow_ )
     , inflow_( static_cast<Pool::Index>( dead.inflow_.size() ) )
     , tunnel_records_( dead.tunnel_records_ )
     , tunnels_( tunnel_records_ )
@@ -139,9 +140,10 @@ public:
   {
     tunnels_.recover( tunnel_records_.size() );
     slots_.recover( records_.size() );
-    outflow_->recover( outflow_.size() );
+    outflow_->recover( outflow_.size(), []( std::span<std::byte> chunk ) { wipe( chunk ); } );
   }
-  Memory memory() { return { *outflow_, *inflow_, slots_ }; }
+  Memory memory() { return { *outflow_, *inflow_, slots_, nullptr, nullptr, in_place ? &fresh_ : nullptr }; }
+  bool in_place = false; // payloads stay until Tunnel::deliver_fresh(); to be set before memory() is asked for
   Pool& outflow() { return *outflow_; }
   Pool& inflow() { return *inflow_; }
   Slots<SessionRecord>& slots() { return slots_; }
@@ -154,6 +156,7 @@ public:
   [[nodiscard]] bool all_back() { return outflow_->used() == 0 and inflow_->used() == 0 and slots_.used() == 0; }
 
 private:
+  Fresh fresh_ {};
   TestPool outflow_;
   TestPool inflow_;
   std::vector<TunnelRecord> tunnel_records_;

@@ -1010,5 +1010,42 @@ TEST( Tunnel, TheFirstBytesOnALinkGoInPiecesOfASegmentsSize )
   }
 }
 
+// -- bytes where they arrived -------------------------------------------------------------------------------------
+
+TEST( Tunnel, ProgramsThatReadGetTheirBytesFromWhereTheyArrived )
+{
+  Pair pair;
+  pair.connect();
+  Program& app = *pair.open();
+  pair.run();
+  app.to_write = stream( 0, 300'000 );
+  std::size_t most_used = 0;
+  for ( int i = 0; i < 200 and pair.target().read.size() < 300'000; ++i ) {
+    pair.step();
+    most_used = std::max<std::size_t>( most_used, pair.far_memory().inflow().used() );
+  }
+  EXPECT_TRUE( pair.target().read == stream( 0, 300'000 ) );
+  EXPECT_EQ( most_used, 0U );
+}
+
+TEST( Tunnel, OneThatDoesNotReadKeepsNobodyElsesBytesWhereTheyArrived )
+{
+  Pair pair;
+  pair.connect();
+  Program& slow = *pair.open();
+  Program& quick = *pair.open();
+  pair.run();
+  pair.target( 1 ).takes = 0;
+  slow.to_write = stream( 1, 20'000 );
+  quick.to_write = stream( 2, 100'000 );
+  pair.run( 50ms );
+  EXPECT_TRUE( pair.target( 2 ).read == stream( 2, 100'000 ) );
+  EXPECT_EQ( pair.target( 1 ).read, "" );
+  EXPECT_GT( pair.far_memory().inflow().used(), 0U );
+  pair.target( 1 ).takes = std::string::npos;
+  pair.run();
+  EXPECT_TRUE( pair.target( 1 ).read == stream( 1, 20'000 ) );
+}
+
 } // namespace
 } // namespace holdfast
