@@ -487,6 +487,7 @@ struct FreshSink
   explicit FreshSink( Pool::Index chunks = 64 ) : pool( chunks ) {}
 
   Verdict data( Position from, std::string_view bytes ) { return in.place( from, raw( bytes ) ); }
+  Verdict data( Position from, std::string&& gone ) = delete;
   std::string read( std::size_t most = std::string::npos )
   {
     std::string out;
@@ -545,8 +546,9 @@ TEST( InflowInPlace, WhatTheProgramDidNotTakeIsCopiedAndComesFirst )
   sink.keep();
   EXPECT_EQ( sink.pool->used(), 1U );
   EXPECT_EQ( sink.in.held(), 800U );
-  EXPECT_EQ( sink.data( 1500, stream( 1500, 10 ) ), std::nullopt ); // behind what is held
+  const std::string little = stream( 1500, 10 );
   const std::string more = stream( 1510, 90 );
+  EXPECT_EQ( sink.data( 1500, little ), std::nullopt ); // behind what is held
   EXPECT_EQ( sink.data( 1510, more ), std::nullopt );
   sink.keep();
   EXPECT_EQ( sink.read(), stream( 700, 900 ) );
@@ -588,7 +590,8 @@ TEST( InflowInPlace, WhatThereIsNoMemoryForIsLetGoAndAskedForAgain )
   sink.keep(); // one chunk's worth
   EXPECT_EQ( sink.in.held(), C );
   EXPECT_TRUE( sink.in.hungry() );
-  EXPECT_EQ( sink.data( 2 * C + 100, "behind it" ), std::nullopt ); // no gap: it was said before it heard of that
+  const std::string behind = "behind it";
+  EXPECT_EQ( sink.data( 2 * C + 100, behind ), std::nullopt ); // no gap: it was said before it heard of that
   EXPECT_EQ( sink.read(), stream( 0, C ) );
   ASSERT_TRUE( sink.in.replay_due() );
   EXPECT_EQ( sink.in.next(), C );
