@@ -9,8 +9,8 @@
 namespace holdfast {
 
 // Lines of the log about one kind of event, which many may cause at once. One line each is useful for a few; of a
-// thousand in a second the first 20 are said, and how many more there were once the second is over. At the level
-// debug all of them are.
+// thousand in a second the first 20 are said (each thread of an sproxy counts for itself), and how many more there
+// were once the second is over. At the level debug all of them are.
 //
 //   lines.say( now, level, "..." ) for each; lines.tick( now ) once a turn, and at deadline() at the latest
 class FewLines
