@@ -23,8 +23,9 @@ NLM_F_REQUEST, NLM_F_ACK, NLMSG_ERROR = 1, 4, 2
 
 
 def masquerade(router, ports):
-    router.run("nft", "delete", "table", "ip", "nat", check=False)
-    router.nft("table ip nat { chain out { type nat hook postrouting priority 100;"
+    # In one transaction: a link that is dialled meanwhile must not get past without.
+    router.nft("table ip nat {\n}\ndelete table ip nat\n"
+               "table ip nat { chain out { type nat hook postrouting priority 100;"
                f" oifname s0 ip protocol tcp masquerade to :{ports}\n}}\n}}\n")
 
 
