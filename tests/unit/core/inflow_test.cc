@@ -21,6 +21,22 @@ constexpr Time at( Duration since_start )
   return Time { 1h } + since_start;
 }
 
+// The local program reads.
+std::string read_from( Inflow& in, std::size_t most, Time now )
+{
+  std::string out;
+  while ( out.size() < most ) {
+    std::array<std::span<const std::byte>, 1> slices;
+    if ( in.readable( slices ) == 0 ) {
+      break;
+    }
+    const std::string piece = text( slices[0] ).substr( 0, most - out.size() );
+    out += piece;
+    in.consume( piece.size(), now );
+  }
+  return out;
+}
+
 // An inflow with memory of its own, driven with strings.
 struct Sink
 {
@@ -35,17 +51,7 @@ struct Sink
   // The local program reads.
   std::string read( std::size_t most = std::string::npos, Time now = at( 0s ) )
   {
-    std::string out;
-    while ( out.size() < most ) {
-      std::array<std::span<const std::byte>, 1> slices;
-      if ( in.readable( slices ) == 0 ) {
-        break;
-      }
-      const std::string piece = text( slices[0] ).substr( 0, most - out.size() );
-      out += piece;
-      in.consume( piece.size(), now );
-    }
-    return out;
+    return read_from( in, most, now );
   }
   // What a frame with news would say.
   std::pair<Position, std::size_t> tell( Time now = at( 0s ), RoundTrip round_trip = 1ms )
@@ -488,20 +494,7 @@ struct FreshSink
 
   Verdict data( Position from, std::string_view bytes ) { return in.place( from, raw( bytes ) ); }
   Verdict data( Position from, std::string&& gone ) = delete;
-  std::string read( std::size_t most = std::string::npos )
-  {
-    std::string out;
-    while ( out.size() < most ) {
-      std::array<std::span<const std::byte>, 1> slices;
-      if ( in.readable( slices ) == 0 ) {
-        break;
-      }
-      const std::string piece = text( slices[0] ).substr( 0, most - out.size() );
-      out += piece;
-      in.consume( piece.size(), at( 0s ) );
-    }
-    return out;
-  }
+  std::string read( std::size_t most = std::string::npos ) { return read_from( in, most, at( 0s ) ); }
   // The next bytes are read into the same place.
   void keep()
   {
