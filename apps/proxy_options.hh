@@ -30,6 +30,7 @@ struct ProxyOptions
   double heartbeat_idle_ms = 30e3;
   unsigned misses = 3;
   std::string congestion {};
+  bool no_bulk_link = false;
   std::uint64_t window = 16U << 20U;
   std::uint64_t memory = 256U << 20U;
   double keep_ms = 24.0 * 3600 * 1000;
@@ -118,6 +119,10 @@ inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
                  "TCP's congestion control on links, such as bbr or cubic (default: the system's)" )
     ->check( CLI::Validator { is_algorithm, "" } )
     ->type_name( "NAME" )
+    ->group( "Links" );
+  app
+    .add_flag(
+      "--no-bulk-link", options.no_bulk_link, "Never a second link beside the first, for sessions that carry much" )
     ->group( "Links" );
   app.add_option( "--window", options.window, "Most bytes under way per session and direction (default 16MiB)" )
     ->transform( between( 16384, 1U << 30U, "16KiB and 1GiB", size() ) )
@@ -282,6 +287,7 @@ inline void apply( const ProxyOptions& options, ProxyConfig& config )
                    .misses = options.misses,
                    .idle = from_ms( std::max( options.heartbeat_idle_ms, options.heartbeat_ms ) ) };
   config.congestion = options.congestion;
+  config.bulk_link = not options.no_bulk_link;
   config.window = options.window;
   config.memory = { .sessions = options.max_sessions, .memory = options.memory };
   config.keep = from_ms( options.keep_ms );

@@ -19,6 +19,7 @@ Admission::Decision Admission::decide( const Hello& hello,
 {
   Decision decision;
   Welcome& welcome = decision.welcome;
+  welcome.capabilities = hello.capabilities & config_.capabilities;
   welcome.beat = config_.beat;
   welcome.window = config_.window;
   welcome.attempt = hello.attempt;
@@ -29,10 +30,23 @@ Admission::Decision Admission::decide( const Hello& hello,
     welcome.reason = Refusal::version;
   } else if ( hello.purpose == Purpose::resume ) {
     resume( hello, channel, place_allowed, wait, decision );
+  } else if ( hello.purpose == Purpose::join ) {
+    join( hello, channel, place_allowed, decision );
   } else {
     make( hello, channel, earlier_is_heard, wait, decision );
   }
   return decision;
+}
+
+Admission::Proved Admission::proved( const Hello& hello, const Channel& channel ) const
+{
+  const auto found = tunnels_.find( hello.tunnel );
+  TunnelRecord* const known
+    = found != tunnels_.end() and same( found->second->identity, channel.identity ) ? found->second : nullptr;
+  const SecretsRecord nobodys {};
+  const SecretsRecord& secrets = known == nullptr ? nobodys : known->secrets;
+  const Digest* const secret = proved_by( crypto_, secrets, channel.binding, hello );
+  return known == nullptr or secret == nullptr ? Proved { nullptr, nullptr } : Proved { known, secret };
 }
 
 void Admission::resume( const Hello& hello,
@@ -42,13 +56,8 @@ void Admission::resume( const Hello& hello,
                         Decision& decision )
 {
   Welcome& welcome = decision.welcome;
-  const auto found = tunnels_.find( hello.tunnel );
-  TunnelRecord* const known
-    = found != tunnels_.end() and same( found->second->identity, channel.identity ) ? found->second : nullptr;
-  const SecretsRecord nobodys {};
-  const SecretsRecord& secrets = known == nullptr ? nobodys : known->secrets;
-  const Digest* const proved = proved_by( crypto_, secrets, channel.binding, hello );
-  if ( known == nullptr or proved == nullptr ) {
+  const auto [known, secret] = proved( hello, channel );
+  if ( known == nullptr ) {
     welcome.answer = Answer::gone;
     return;
   }
@@ -71,8 +80,28 @@ void Admission::resume( const Hello& hello,
   keep_order();
   welcome.answer = Answer::resumed;
   welcome.tunnel = hello.tunnel;
-  welcome.proof = prove_welcome( crypto_, *proved, channel.binding, hello, welcome );
-  rotate( crypto_, known->secrets, *proved, channel.binding, hello, welcome );
+  welcome.proof = prove_welcome( crypto_, *secret, channel.binding, hello, welcome );
+  rotate( crypto_, known->secrets, *secret, channel.binding, hello, welcome );
+}
+
+// Its secrets stay as they are: they change when a link carries the tunnel.
+void Admission::join( const Hello& hello, const Channel& channel, bool place_allowed, Decision& decision )
+{
+  Welcome& welcome = decision.welcome;
+  const auto [known, secret] = proved( hello, channel );
+  if ( known == nullptr ) {
+    welcome.answer = Answer::gone;
+  } else if ( hello.attempt != known->attempt ) {
+    welcome.answer = Answer::overtaken;
+  } else if ( not place_allowed ) {
+    welcome.answer = Answer::refused;
+    welcome.reason = Refusal::place;
+  } else {
+    decision.record = known;
+    welcome.answer = Answer::joined;
+    welcome.tunnel = hello.tunnel;
+    welcome.proof = prove_welcome( crypto_, *secret, channel.binding, hello, welcome );
+  }
 }
 
 void Admission::make( const Hello& hello,

@@ -28,6 +28,7 @@ public:
     Duration beat {};                                                  // our heartbeat interval
     std::uint32_t window = 0;                                          // our sessions' first receive window
     Duration retry_after {};                                           // what later says
+    std::uint32_t capabilities = 0;                                    // those we have
     std::size_t tunnels_max = std::numeric_limits<std::size_t>::max(); // beyond them: later
     // Of one identity; beyond them: refused. Not for links in the clear, where nobody can be told from another.
     std::size_t tunnels_per_client = std::numeric_limits<std::size_t>::max();
@@ -38,9 +39,9 @@ public:
 
   struct Decision
   {
-    Welcome welcome {};              // to be sent in any case; only made and resumed keep the link
+    Welcome welcome {};              // to be sent in any case; only made, resumed and joined keep the link
     std::optional<Id> superseded {}; // the tunnel this client had before: forgotten already, end it
-    TunnelRecord* record = nullptr;  // of the tunnel made or resumed
+    TunnelRecord* record = nullptr;  // of the tunnel made, resumed or joined
   };
   // `place_allowed`: whether hello.tunnel, if there is one and it is proved to be the client's, may be resumed from
   // where this link comes from.
@@ -72,7 +73,15 @@ private:
   using Owner = std::pair<Digest, Id>; // identity and instance: they have one tunnel at most
   static Owner owner( const TunnelRecord& record ) { return { record.identity, record.instance }; }
 
+  // The tunnel, with which of its secrets that was proved; no tunnel: unknown, another one's, or not proved.
+  struct Proved
+  {
+    TunnelRecord* tunnel;
+    const Digest* secret;
+  };
+  [[nodiscard]] Proved proved( const Hello& hello, const Channel& channel ) const;
   void resume( const Hello& hello, const Channel& channel, bool place_allowed, Duration wait, Decision& decision );
+  void join( const Hello& hello, const Channel& channel, bool place_allowed, Decision& decision );
   void make( const Hello& hello, const Channel& channel, bool earlier_is_heard, Duration wait, Decision& decision );
   [[nodiscard]] bool has_enough( const Digest& identity ) const;
   static void put_off( Welcome& welcome, Duration wait );

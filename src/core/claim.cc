@@ -12,15 +12,32 @@ Claim::Claim( const Crypto& crypto, Config config, TunnelRecord& record )
   }
 }
 
-Hello Claim::hello( const Digest& binding )
+Hello Claim::greeting() const
 {
   Hello hello;
+  hello.capabilities = config_.capabilities;
   hello.beat = config_.beat;
   hello.window = config_.window;
   hello.instance = record_.instance;
   hello.run = record_.run;
-  hello.attempt = ++record_.attempts;
   crypto_.random( hello.nonce );
+  return hello;
+}
+
+Hello Claim::join( const Digest& binding ) const
+{
+  Hello hello = greeting();
+  hello.purpose = Purpose::join;
+  hello.tunnel = record_.id;
+  hello.attempt = record_.attempt;
+  prove( crypto_, record_.secrets, binding, hello );
+  return hello;
+}
+
+Hello Claim::hello( const Digest& binding )
+{
+  Hello hello = greeting();
+  hello.attempt = ++record_.attempts;
   if ( has_tunnel() ) {
     hello.purpose = Purpose::resume;
     hello.tunnel = record_.id;
@@ -31,9 +48,13 @@ Hello Claim::hello( const Digest& binding )
 
 Claim::Outcome Claim::answered( const Hello& hello, const Welcome& welcome, const Digest& binding )
 {
-  const bool accepted = welcome.answer == Answer::made or welcome.answer == Answer::resumed;
+  const bool accepted
+    = welcome.answer == Answer::made or welcome.answer == Answer::resumed or welcome.answer == Answer::joined;
   if ( accepted and welcome.version != protocol_version ) {
     return Outcome::refused;
+  }
+  if ( hello.purpose == Purpose::join ) { // nothing that is said here says anything about the tunnel
+    return welcome.answer == Answer::joined ? joined( hello, welcome, binding ) : Outcome::refused;
   }
   switch ( welcome.answer ) {
     case Answer::made: return made( hello, welcome, binding );
@@ -49,8 +70,18 @@ Claim::Outcome Claim::answered( const Hello& hello, const Welcome& welcome, cons
     case Answer::overtaken: return Outcome::obsolete;
     case Answer::later: return Outcome::later;
     case Answer::refused: return Outcome::refused;
+    case Answer::joined: break; // nobody asked
   }
   return Outcome::false_proof;
+}
+
+Claim::Outcome Claim::joined( const Hello& hello, const Welcome& welcome, const Digest& binding ) const
+{
+  if ( not has_tunnel() or hello.tunnel != record_.id or hello.attempt != record_.attempt ) {
+    return Outcome::obsolete; // it was for a link that carries the tunnel no more
+  }
+  const bool proved = proved_by( crypto_, record_.secrets, binding, hello, welcome ) != nullptr;
+  return proved and welcome.attempt == hello.attempt ? Outcome::joined : Outcome::false_proof;
 }
 
 Claim::Outcome Claim::made( const Hello& hello, const Welcome& welcome, const Digest& binding )

@@ -19,6 +19,7 @@ public:
     std::uint64_t run = 0;    // another one each time it starts from nothing
     Duration beat {};         // our heartbeat interval
     std::uint32_t window = 0; // our sessions' first receive window
+    std::uint32_t capabilities = 0;
   };
 
   // A fresh record is told who we are; in one that an earlier process left, that stays as it is.
@@ -29,10 +30,14 @@ public:
   // the first.
   [[nodiscard]] Hello hello( const Digest& binding );
 
+  // The hello for a bulk link of the tunnel, beside the link that carries it.
+  [[nodiscard]] Hello join( const Digest& binding ) const;
+
   enum class Outcome
   {
     made,       // a tunnel was made, this link carries it
     resumed,    // the tunnel goes on, on this link
+    joined,     // this link is its bulk link
     obsolete,   // a link of a later attempt has been welcomed already: close this one
     gone,       // the tunnel is lost, with its sessions; the next hello makes a new one
     later,      // try again after welcome.retry_after
@@ -47,6 +52,8 @@ public:
   void forget();
 
 private:
+  [[nodiscard]] Hello greeting() const;
+  [[nodiscard]] Outcome joined( const Hello& hello, const Welcome& welcome, const Digest& binding ) const;
   [[nodiscard]] Outcome made( const Hello& hello, const Welcome& welcome, const Digest& binding );
   [[nodiscard]] Outcome resumed( const Hello& hello, const Welcome& welcome, const Digest& binding );
 

@@ -136,8 +136,8 @@ std::variant<Hello, Fault> decode_hello( std::span<const std::byte> payload )
   read.bytes( hello.nonce );
   read.bytes( hello.proof );
   read.bytes( hello.proof_before );
-  const bool purpose_is_known = hello.purpose == Purpose::new_tunnel or hello.purpose == Purpose::resume;
-  if ( not purpose_is_known or hello.version < hello.version_lowest or not beat_is_possible( hello.beat ) ) {
+  if ( hello.purpose < Purpose::new_tunnel or hello.purpose > Purpose::join or hello.version < hello.version_lowest
+       or not beat_is_possible( hello.beat ) ) {
     return Fault::bad_field;
   }
   return hello;
@@ -165,7 +165,7 @@ std::variant<Welcome, Fault> decode_welcome( std::span<const std::byte> payload 
   welcome.attempt = read.number<std::uint64_t>();
   read.bytes( welcome.nonce );
   read.bytes( welcome.proof );
-  if ( answer < static_cast<std::uint8_t>( Answer::made ) or answer > static_cast<std::uint8_t>( Answer::overtaken )
+  if ( answer < static_cast<std::uint8_t>( Answer::made ) or answer > static_cast<std::uint8_t>( Answer::joined )
        or not beat_is_possible( welcome.beat ) ) {
     return Fault::bad_field;
   }
@@ -192,7 +192,8 @@ Digest make_secret( const Crypto& crypto, const Digest& binding, const Hello& he
 
 Digest prove_hello( const Crypto& crypto, const Digest& secret, const Digest& binding, const Hello& hello )
 {
-  return crypto.mac( secret, statement( "holdfast 1 hello", binding, hello.tunnel, hello ) );
+  const auto* const label = hello.purpose == Purpose::join ? "holdfast 1 join" : "holdfast 1 hello";
+  return crypto.mac( secret, statement( label, binding, hello.tunnel, hello ) );
 }
 
 Digest prove_welcome( const Crypto& crypto,

@@ -31,7 +31,11 @@ enum class Purpose : std::uint8_t
 {
   new_tunnel = 1,
   resume = 2,
+  join = 3, // a second link, for bulk, beside the one that carries the tunnel (BulkLane)
 };
+
+// What a hello offers and the welcome takes up; on the wire one bit each.
+inline constexpr std::uint32_t bulk_link_capability = 1;
 
 enum class Answer : std::uint8_t
 {
@@ -41,6 +45,7 @@ enum class Answer : std::uint8_t
   later = 4,     // not now; try again after `retry_after`
   refused = 5,   // will not be served like this; Refusal says why
   overtaken = 6, // proved, but a later attempt of the same client was faster: this link is not needed
+  joined = 7,    // this link is the bulk link of the tunnel from now on
 };
 
 // With `refused`. In a later version there may be more reasons: one that we do not know is read as none.
@@ -59,13 +64,13 @@ struct Hello
   std::uint8_t version = protocol_version;        // the highest spoken
   std::uint8_t version_lowest = protocol_version; // the lowest spoken
   Purpose purpose = Purpose::new_tunnel;
-  std::uint32_t capabilities = 0; // none is defined
+  std::uint32_t capabilities = 0; // offered
   Duration beat {};               // this side's heartbeat interval; microseconds on the wire
   std::uint32_t window = 0;       // each session's first receive window on this side, bytes
   Id instance {};                 // of the client; a new tunnel ends the earlier ones of its instance
   std::uint64_t run = 0;          // of the client: rises each time it starts; attempts count within it
-  Id tunnel {};                   // to resume
-  std::uint64_t attempt = 0;      // rises with each link of a tunnel; an older one loses
+  Id tunnel {};                   // to resume, or to join
+  std::uint64_t attempt = 0; // rises with each link of a tunnel; an older one loses. To join: of the link there is
   Digest nonce {};
   Digest proof {};        // of possession of the tunnel's latest secret, see prove_hello
   Digest proof_before {}; // and of the one before; all zero if there is none (secrets.hh)
@@ -80,7 +85,7 @@ struct Welcome
   std::uint8_t version = protocol_version; // the one chosen
   Answer answer = Answer::refused;
   Refusal reason = Refusal::none;
-  std::uint32_t capabilities = 0;
+  std::uint32_t capabilities = 0; // those of the hello that count on this link
   Duration beat {};
   std::uint32_t window = 0;
   Duration retry_after {}; // with `later`; milliseconds on the wire

@@ -168,4 +168,14 @@ struct Memory
   Fresh* fresh = nullptr;
 };
 
+// Our process serves the session with this owner() from now on, or none (0).
+inline void note_served( const Memory& memory, std::uint32_t owner )
+{
+  if ( memory.serves != nullptr ) {
+    keep_order();
+    *memory.serves = owner;
+    keep_order();
+  }
+}
+
 } // namespace holdfast

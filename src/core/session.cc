@@ -101,6 +101,7 @@ bool Session::over() const
 void Session::new_link( std::size_t peer_window, std::uint64_t hello )
 {
   on_link_ = {};
+  stream_ = Stream::on_link;
   if ( hello != 0 and early_.hello == hello ) {
     on_link_.introduced = true;
     inflow_.told_before( early_.delivered, early_.limit );
@@ -223,7 +224,13 @@ bool Session::has_something_to_say() const
   if ( side_ == Side::acceptor and connected() and not on_link_.opened ) {
     return true;
   }
-  return on_link_.may_send and outflow_.something_due();
+  return stream_ == Stream::on_link and stream_due();
+}
+
+bool Session::stream_due() const
+{
+  return on_link_.may_send and not closed_ and not reset_by_us() and not reset_by_peer()
+         and outflow_.something_due();
 }
 
 bool Session::something_can_wait() const
@@ -264,25 +271,26 @@ void Session::speak( FrameBatch& batch, Time now, RoundTrip round_trip, std::siz
     say_resume( batch, now, round_trip );
     return;
   }
-  if ( on_link_.may_send ) {
-    if ( const auto all = outflow_.readable(); not all.empty() ) {
-      const auto bytes = all.first( std::min( all.size(), piece_max ) );
-      auto data = header_with_news( FrameType::data, now, round_trip );
-      data.sequence = outflow_.sent();
-      batch.put( data, bytes );
-      outflow_.consume( bytes.size() );
-      return;
-    }
-    if ( outflow_.end_due() ) {
-      auto end = header_with_news( FrameType::end, now, round_trip );
-      end.sequence = outflow_.sent();
-      batch.put( end );
-      outflow_.consume_end();
-      return;
-    }
-  }
-  if ( inflow_.news() ) {
+  if ( stream_ == Stream::on_link and stream_due() ) {
+    speak_stream( batch, header_with_news( FrameType::data, now, round_trip ), piece_max );
+  } else if ( inflow_.news() ) {
     batch.put( header_with_news( FrameType::ack, now, round_trip ) );
+  }
+}
+
+// The next bytes that may go, or else the end; one of them is due.
+void Session::speak_stream( FrameBatch& batch, FrameHeader header, std::size_t piece_max )
+{
+  header.sequence = outflow_.sent();
+  if ( const auto all = outflow_.readable(); not all.empty() ) {
+    const auto bytes = all.first( std::min( all.size(), piece_max ) );
+    header.type = FrameType::data;
+    batch.put( header, bytes );
+    outflow_.consume( bytes.size() );
+  } else {
+    header.type = FrameType::end;
+    batch.put( header );
+    outflow_.consume_end();
   }
 }
 
@@ -353,6 +361,43 @@ void Session::say_resume( FrameBatch& batch, Time now, RoundTrip round_trip )
     on_link_.opened = true;
   }
   batch.put_copy( resume, next_in_bytes() );
+}
+
+// -- to the bulk link ---------------------------------------------------------------------------------------------
+
+void Session::measure( Time now )
+{
+  sends_.look( outflow_.acknowledged(), now );
+  receives_.look( inflow_.delivered(), now );
+}
+
+void Session::choose_link()
+{
+  const bool bulk = sends_much();
+  if ( stream_ != Stream::on_bulk_link ) {
+    stream_ = bulk ? Stream::waits : Stream::on_link;
+  }
+  if ( outflow_.sent() == outflow_.acknowledged() ) {
+    stream_ = bulk ? Stream::on_bulk_link : Stream::on_link;
+  }
+}
+
+bool Session::leave_bulk_link()
+{
+  if ( stream_ == Stream::on_link ) {
+    return false;
+  }
+  if ( stream_ == Stream::on_bulk_link ) {
+    outflow_.rewind();
+  }
+  stream_ = Stream::on_link;
+  return true;
+}
+
+// What we acknowledge here counts as not told, for it may be lost with this link while the other one goes on.
+void Session::speak_bulk( FrameBatch& batch, std::size_t piece_max )
+{
+  speak_stream( batch, header( FrameType::data ), piece_max );
 }
 
 } // namespace holdfast

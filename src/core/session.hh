@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/bulk_meter.hh"
 #include "core/frame.hh"
 #include "core/frame_batch.hh"
 #include "core/inflow.hh"
@@ -118,6 +119,20 @@ public:
   // Something that can wait a little: an acknowledgement, or room for bytes that had to be let go.
   [[nodiscard]] bool something_can_wait() const;
 
+  // -- to the bulk link (BulkLane) --------------------------------------------------------------------------------
+  void measure( Time now );
+  [[nodiscard]] bool sends_much() const { return sends_.is_bulk(); }
+  [[nodiscard]] bool receives_much() const { return receives_.is_bulk(); }
+  // There is a bulk link: whether our stream goes on it from now on. It changes links when all that was said of it
+  // has been delivered, and says nothing until then if it must.
+  void choose_link();
+  // There is none any more; what was said there and is not acknowledged is said again. Whether that is anything.
+  bool leave_bulk_link();
+  // Whether there is something to say there now.
+  [[nodiscard]] bool bulk_due() const { return stream_ == Stream::on_bulk_link and stream_due(); }
+  // Says it: one frame, data of at most `piece_max` bytes or the end.
+  void speak_bulk( FrameBatch& batch, std::size_t piece_max );
+
 private:
   Session( Side side, SessionRecord& record, Memory memory, SessionLimits limits, std::size_t peer_window );
   [[nodiscard]] bool known() const { return record_.known != 0; }
@@ -127,6 +142,8 @@ private:
     return raw == 0 ? std::nullopt : std::optional { static_cast<ResetReason>( raw ) };
   }
   void reset_by_peer( ResetReason reason );
+  [[nodiscard]] bool stream_due() const;
+  void speak_stream( FrameBatch& batch, FrameHeader header, std::size_t piece_max );
   [[nodiscard]] FrameHeader header( FrameType type ) const;
   [[nodiscard]] FrameHeader header_with_news( FrameType type, Time now, RoundTrip round_trip );
   void say_resume( FrameBatch& batch, Time now, RoundTrip round_trip );
@@ -160,13 +177,26 @@ private:
   };
   Early early_ {};
 
-  friend class Tunnel;             // places of the session in the tunnel's queues
+  BulkMeter sends_ {};
+  BulkMeter receives_ {};
+  // Where the bytes go that we send.
+  enum class Stream : std::uint8_t
+  {
+    on_link,
+    waits, // until all that was said is acknowledged; then it goes on the bulk link
+    on_bulk_link
+  };
+  Stream stream_ = Stream::on_link;
+
+  friend class Tunnel; // places of the session in the tunnel's queues
+  friend class BulkLane;
   std::uint64_t touched_last_ = 0; // counts what happens in the tunnel
   Place<Session> in_turns_ {};
   Place<Session> in_greetings_ {};
   Place<Session> in_touched_ {};
   Place<Session> in_later_ {};
   Place<Session> in_fresh_ {};
+  Place<Session> in_bulk_ {};
 };
 
 } // namespace holdfast

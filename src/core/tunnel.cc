@@ -32,7 +32,11 @@ constexpr std::size_t small_piece = 1400 - FrameHeader::size;
 } // namespace
 
 Tunnel::Tunnel( Side side, TunnelRecord& record, Memory memory, SessionLimits limits )
-  : side_( side ), record_( record ), memory_( memory ), limits_( limits )
+  : side_( side )
+  , record_( record )
+  , memory_( memory )
+  , limits_( limits )
+  , bulk_( memory_, [this]( Session& session ) { drop_if_over( session ); } )
 {}
 
 Tunnel::~Tunnel()
@@ -61,10 +65,7 @@ Session* Tunnel::open()
 
 Session& Tunnel::restore( SessionRecord& record, std::span<const Pool::Index> chunks )
 {
-  if ( memory_.serves != nullptr ) { // it may have killed us before, and do so here
-    *memory_.serves = record.owner();
-    keep_order();
-  }
+  note_served( memory_, record.owner() ); // it may have killed us before, and do so here
   auto made = std::make_unique<Session>( side_, record, chunks, memory_, limits_ );
   Session& session = *made;
   sessions_.emplace( session.id(), std::move( made ) );
@@ -102,24 +103,19 @@ Session* Tunnel::next_touched()
 void Tunnel::served( Session& session, Time now )
 {
   serve_nobody();
+  bulk_.look( session, now );
   give_turn_or_put_off( session, now );
   drop_if_over( session );
 }
 
 void Tunnel::serve( const Session& session )
 {
-  if ( memory_.serves != nullptr ) {
-    *memory_.serves = session.record().owner();
-    keep_order();
-  }
+  note_served( memory_, session.record().owner() );
 }
 
 void Tunnel::serve_nobody()
 {
-  if ( memory_.serves != nullptr ) {
-    keep_order();
-    *memory_.serves = 0;
-  }
+  note_served( memory_, 0 );
 }
 
 void Tunnel::touch( Session& session )
@@ -143,6 +139,7 @@ Session* Tunnel::next_turn()
 
 void Tunnel::give_turn_or_put_off( Session& session, Time now )
 {
+  bulk_.give_turn( session );
   if ( greetings_.has( session ) and not session.is_waited_for() ) {
     return; // all it has to say
   }
@@ -177,7 +174,7 @@ void Tunnel::drop_if_over( Session& session )
 bool Tunnel::is_queued( const Session& session ) const
 {
   return turns_.has( session ) or greetings_.has( session ) or touched_.has( session ) or later_.has( session )
-         or fresh_.has( session );
+         or fresh_.has( session ) or bulk_.has( session );
 }
 
 // -- the link -----------------------------------------------------------------------------------------------------
@@ -211,6 +208,7 @@ void Tunnel::attach( std::size_t peer_window, std::uint64_t hello )
   attached_ = true;
   said_ = 0;
   peer_window_ = peer_window;
+  bulk_.detach();
   closed_.clear(); // the peer asks again on this link
   turns_.clear();
   greetings_.clear();
@@ -241,11 +239,12 @@ void Tunnel::attach( std::size_t peer_window, std::uint64_t hello )
 void Tunnel::detach()
 {
   attached_ = false;
+  detach_bulk();
 }
 
 void Tunnel::peer_lost( ResetReason reason )
 {
-  attached_ = false;
+  detach();
   goodbye_.reset();
   for ( auto& [id, session] : sessions_ ) {
     if ( session->lost( reason ) ) {
@@ -268,13 +267,7 @@ Verdict Tunnel::receive( const Frame& frame )
   if ( session == nullptr ) {
     return receive_for_unknown( header );
   }
-  serve( *session );
-  const auto fault = session->receive( frame );
-  serve_nobody();
-  if ( session->inflow().has_fresh() ) {
-    fresh_.push_back( *session );
-  }
-  if ( fault ) {
+  if ( const auto fault = hear( *session, frame ) ) {
     return fault;
   }
   if ( header.type == FrameType::reset ) {
@@ -286,6 +279,17 @@ Verdict Tunnel::receive( const Frame& frame )
   }
   touch( *session );
   return std::nullopt;
+}
+
+Verdict Tunnel::hear( Session& session, const Frame& frame )
+{
+  serve( session );
+  const auto fault = session.receive( frame );
+  serve_nobody();
+  if ( session.inflow().has_fresh() ) {
+    fresh_.push_back( session );
+  }
+  return fault;
 }
 
 Verdict Tunnel::receive_late( const Frame& frame )
@@ -359,6 +363,37 @@ void Tunnel::transmit( FrameBatch& batch, Time now, RoundTrip round_trip )
     give_turn_or_put_off( *session, now ); // one frame a turn: no session waits for another's megabytes
     drop_if_over( *session );
   }
+}
+
+// -- a second link, for bulk --------------------------------------------------------------------------------------
+
+void Tunnel::attach_bulk()
+{
+  bulk_.attach();
+}
+
+void Tunnel::detach_bulk()
+{
+  bulk_.detach();
+  for ( auto& [id, session] : sessions_ ) {
+    if ( session->leave_bulk_link() ) {
+      touch( *session );
+    }
+  }
+}
+
+Verdict Tunnel::receive_bulk( const Frame& frame )
+{
+  if ( frame.header.type != FrameType::data and frame.header.type != FrameType::end ) {
+    return Fault::out_of_order;
+  }
+  Session* const session = find( frame.header.session );
+  if ( session == nullptr ) {
+    return std::nullopt; // it was said before the peer heard that the session is over
+  }
+  const auto fault = hear( *session, frame );
+  touch( *session );
+  return fault;
 }
 
 // -- time ---------------------------------------------------------------------------------------------------------

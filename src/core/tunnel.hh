@@ -1,7 +1,9 @@
 #pragma once
 
+#include "core/bulk_lane.hh"
 #include "core/frame.hh"
 #include "core/frame_batch.hh"
+#include "core/frame_source.hh"
 #include "core/memory.hh"
 #include "core/queue.hh"
 #include "core/session.hh"
@@ -31,14 +33,12 @@ namespace holdfast {
 //
 // A session stays alive until it is over() and in none of the queues; a pointer from next_touched() is good until
 // served().
-class Tunnel
+class Tunnel : public FrameSource
 {
 public:
   // The record is the caller's, and tells which session was the last.
   Tunnel( Side side, TunnelRecord& record, Memory memory, SessionLimits limits );
-  ~Tunnel();
-  Tunnel( const Tunnel& ) = delete;
-  Tunnel& operator=( const Tunnel& ) = delete;
+  ~Tunnel() override;
 
   // -- sessions ---------------------------------------------------------------------------------------------------
   // Opener only: a new session, or nullptr when there are as many as there may be.
@@ -61,7 +61,7 @@ public:
   // Entries in all queues, for whoever watches that they stay small.
   [[nodiscard]] std::size_t queued() const
   {
-    return turns_.size() + greetings_.size() + touched_.size() + later_.size() + closed_.size();
+    return turns_.size() + greetings_.size() + touched_.size() + later_.size() + closed_.size() + bulk_.size();
   }
   void served( Session& session, Time now );
 
@@ -105,13 +105,25 @@ public:
   // are as good as ever, for positions say what they mean; all else is said again on the link that carries the
   // tunnel now.
   [[nodiscard]] Verdict receive_late( const Frame& frame );
-  [[nodiscard]] bool wants_to_transmit() const
+  [[nodiscard]] bool wants_to_transmit() const override
   {
     return attached_ and ( not turns_.empty() or not greetings_.empty() or not closed_.empty() );
   }
-  void transmit( FrameBatch& batch, Time now, RoundTrip round_trip );
+  void transmit( FrameBatch& batch, Time now, RoundTrip round_trip ) override;
   // Ended by the peer: it said goodbye with this reason.
   [[nodiscard]] std::optional<ResetReason> goodbye() const { return goodbye_; }
+
+  // -- a second link, for bulk (BulkLane) -------------------------------------------------------------------------
+  // Whether it would be of use: some session carries much, and there are others.
+  [[nodiscard]] bool wants_bulk_link( Time now ) const
+  {
+    return attached_ and sessions_.size() > 1 and bulk_.carries_much( now );
+  }
+  // There is one; it belongs to the link that carries the tunnel now, and is over when another one does.
+  void attach_bulk();
+  void detach_bulk();
+  [[nodiscard]] Verdict receive_bulk( const Frame& frame ); // that arrived on it
+  [[nodiscard]] FrameSource& bulk() { return bulk_; }
 
   // -- time -------------------------------------------------------------------------------------------------------
   [[nodiscard]] Time deadline() const { return attached_ ? later_due_ : never; }
@@ -120,6 +132,7 @@ public:
 private:
   [[nodiscard]] Session* find( SessionId id );
   [[nodiscard]] Verdict receive_for_unknown( const FrameHeader& header );
+  [[nodiscard]] Verdict hear( Session& session, const Frame& frame );
   [[nodiscard]] Session* make( SessionId id, std::size_t peer_window );
   void give_turn( Session& session );
   [[nodiscard]] Session* next_turn();
@@ -148,7 +161,8 @@ private:
   std::uint64_t touches_ = 0;
   Queue<Session, &Session::in_touched_> touched_ {}; // for the shell
   Queue<Session, &Session::in_fresh_> fresh_ {};     // have bytes in payloads
-  Queue<Session, &Session::in_later_> later_ {};     // have something to say that can wait until later_due_
+  BulkLane bulk_;
+  Queue<Session, &Session::in_later_> later_ {}; // have something to say that can wait until later_due_
   Time later_due_ = never;
   struct Refusal
   {

@@ -87,7 +87,8 @@ bool Candidates::is_answered( const Way& way, Time now ) const
   bool reached = false;
   Time latest {};
   for ( const Candidate& candidate : candidates_ ) {
-    if ( candidate.way == way and not candidate.link->ended() and candidate.link->born() >= begun_ ) {
+    if ( candidate.way == way and not candidate.for_bulk and not candidate.link->ended()
+         and candidate.link->born() >= begun_ ) {
       reached = reached or candidate.link->reached();
       latest = candidate.link->born();
     }
@@ -99,6 +100,13 @@ void Candidates::dial_beside( const Address& address )
 {
   resolve(); // in this network its name may stand for another address; the next dial will know
   dial( Way { .address = address }, true );
+}
+
+void Candidates::dial_for_bulk( const Way& way )
+{
+  if ( Candidate* const candidate = dial( way, true ) ) {
+    candidate->for_bulk = true;
+  }
 }
 
 Candidate* Candidates::dial( const Way& way, bool beside )
@@ -141,6 +149,11 @@ bool Candidates::any_asks_for_new_tunnel() const
   } );
 }
 
+bool Candidates::any_for_bulk() const
+{
+  return std::ranges::any_of( candidates_, []( const Candidate& candidate ) { return candidate.for_bulk; } );
+}
+
 bool Candidates::gives_way( const Candidate& candidate, Time now ) const
 {
   return candidate.way.interface != 0 and now - candidate.link->born() < head_start
@@ -155,7 +168,8 @@ Time Candidates::patient_until() const
 {
   Time until {};
   for ( const Candidate& other : candidates_ ) {
-    if ( other.hello and not other.answered and not other.link->ended() and other.said >= begun_ ) {
+    if ( other.hello and not other.for_bulk and not other.answered and not other.link->ended()
+         and other.said >= begun_ ) {
       until = std::max( until, other.said + std::min( 3 * other.link->reach() + answer_allowance, answer_max ) );
     }
   }

@@ -20,6 +20,7 @@ struct Candidate
   std::unique_ptr<LinkLeg> link;
   Way way;
   bool beside = false;           // of a link that works
+  bool for_bulk = false;         // and not to take its place
   std::optional<Hello> hello {}; // said on it
   Time said {};                  // then
   bool answered = false;         // and there was an answer
@@ -60,6 +61,8 @@ public:
   // Dials this address once, as the kernel prefers, beside a link that works: so there is no hurry (PROTOCOL.md,
   // 13.1).
   void dial_beside( const Address& address );
+  // Dials a second link, for bulk, the way of the first.
+  void dial_for_bulk( const Way& way );
   // What was dialled until now says nothing about the network there is now: all addresses have their turn again.
   void begin_anew( Time now );
   void begin_round() { ways_.begin_round(); }
@@ -74,6 +77,7 @@ public:
   [[nodiscard]] auto begin() { return candidates_.begin(); }
   [[nodiscard]] auto end() { return candidates_.end(); }
   [[nodiscard]] bool any_asks_for_new_tunnel() const;
+  [[nodiscard]] bool any_for_bulk() const;
   // A way other than the kernel's lets that one go first, if it works.
   [[nodiscard]] bool gives_way( const Candidate& candidate, Time now ) const;
   // When the answer to the last hello should be here.

@@ -55,6 +55,10 @@ Client::Client( Loop& loop,
               },
             .session_left
             = [left = std::move( events.session_left )]( TunnelEnd&, Session& session ) { left( session ); },
+            .bulk_link_ended =
+              [this]( const std::string& why ) {
+                log_.debug( "{}: second link, for bulk, ended: {}", name_, why.empty() ? "idle" : why );
+              },
             .stirred = [this] { touch(); } },
           manager )
   , made_( Time { Tenths { record.made } } )
@@ -90,6 +94,15 @@ void Client::take( std::unique_ptr<LinkLeg> link, const Hello& hello )
   link->let_return();
   excused_ = loop_.late_in_all();
   end_.attach( std::move( link ), hello.window );
+  touch();
+}
+
+void Client::take_for_bulk( std::unique_ptr<LinkLeg> link, const Hello& hello )
+{
+  log_.debug( "{}: second link, for bulk, from {}", name_, link->peer().text() );
+  link->pulse().peer_beats_every( hello.beat );
+  link->let_return();
+  end_.attach_bulk( std::move( link ) );
   touch();
 }
 

@@ -64,6 +64,8 @@ public:
   void recovered() { last_address_ = "before a restart"; }
   // This link has proved itself: it carries the tunnel now.
   void take( std::unique_ptr<LinkLeg> link, const Hello& hello );
+  // And this one too: it is the tunnel's bulk link.
+  void take_for_bulk( std::unique_ptr<LinkLeg> link, const Hello& hello );
   // Whether the tunnel may be used from there (--roam).
   [[nodiscard]] bool may_be_at( const Address& address ) const;
   // It was heard of not long ago.

@@ -50,6 +50,7 @@ struct ProxyConfig
   std::uint16_t port = 0;                      // 0: the kernel chooses
   Pulse::Config pulse {};                      // --heartbeat, --heartbeat-idle, --misses
   std::string congestion {};                   // --congestion: TCP's, on links; empty: what the system has
+  bool bulk_link = true;                       // --no-bulk-link: all sessions share one link, always
   std::size_t window = 16U << 20U;             // --window: bytes, per session and direction, at most
   Arena::Config memory { 10000, 256U << 20U }; // --max-sessions, --memory
   Duration keep = std::chrono::hours { 24 };   // --keep: how long a detached tunnel is kept
@@ -59,6 +60,7 @@ struct ProxyConfig
   {
     return { .outflow = { .window_max = window }, .inflow = { .window_max = window } };
   }
+  [[nodiscard]] std::uint32_t capabilities() const { return bulk_link ? bulk_link_capability : 0; }
   [[nodiscard]] std::uint32_t first_window() const
   {
     return static_cast<std::uint32_t>( std::min( Inflow::Limits {}.window_initial, window ) );

@@ -17,6 +17,8 @@ using namespace std::chrono_literals;
 
 constexpr std::size_t scratch_size = 262144; // bytes read from a link at once
 constexpr Duration farewell_patience = 1s;   // for the last words when we are stopped
+constexpr Duration bulk_pause_least = 10s;   // before another bulk link is dialled when one was lost, or none came
+constexpr Duration bulk_pause_most = 10min;
 
 std::int64_t in_ms( Duration duration )
 {
@@ -29,8 +31,11 @@ Dialler::Config dialler_config( const CproxyConfig& config, MakeWire wire )
     std::chrono::nanoseconds { std::chrono::system_clock::now().time_since_epoch() }.count() );
   return {
     .dials = { .sproxy = config.sproxy, .wire = std::move( wire ), .pulse = config.pulse },
-    .claim
-    = { .instance = config.instance, .run = run, .beat = config.pulse.beat, .window = config.first_window() },
+    .claim = { .instance = config.instance,
+               .run = run,
+               .beat = config.pulse.beat,
+               .window = config.first_window(),
+               .capabilities = config.capabilities() },
   };
 }
 
@@ -59,7 +64,15 @@ Cproxy::Cproxy( Loop& loop,
   , scratch_( private_memory( scratch_size ) )
   , record_( arena_.found().tunnels.empty() ? *arena_.tunnels().take() : *arena_.found().tunnels.front() )
   , trusted_( std::move( trusted ) )
-  , end_( loop, batch_, Side::opener, record_, arena_.memory(), config.session_limits(), log, {}, manager )
+  , end_( loop,
+          batch_,
+          Side::opener,
+          record_,
+          arena_.memory(),
+          config.session_limits(),
+          log,
+          { .bulk_link_ended = [this]( const std::string& why ) { bulk_link_ended( why ); } },
+          manager )
   , dialler_( loop,
               batch_,
               scratch_.memory(),
@@ -68,6 +81,7 @@ Cproxy::Cproxy( Loop& loop,
               dialler_config( config, std::move( wire ) ),
               record_,
               { .found = [this]( Dialler::Found found ) { link_found( std::move( found ) ); },
+                .found_for_bulk = [this]( std::unique_ptr<LinkLeg> link ) { bulk_link_found( std::move( link ) ); },
                 .gone = [this] { tunnel_lost( ResetReason::forgotten ); },
                 .speak_early =
                   [this]( std::vector<std::byte>& into, std::size_t most, std::uint64_t hello, bool urgent ) {
@@ -155,6 +169,42 @@ void Cproxy::link_found( Dialler::Found found )
   found.link->set_owner( *this );
   paths_.link_found( *found.link, found.interface, loop_.now() );
   end_.attach( std::move( found.link ), found.window, found.hello );
+  interface_ = found.interface;
+  may_have_bulk_ = found.may_have_bulk;
+  bulk_not_before_ = {};
+  bulk_pause_ = bulk_pause_least;
+}
+
+// -- a second link, for bulk --------------------------------------------------------------------------------------
+
+void Cproxy::look_for_bulk_link( Time now )
+{
+  LinkLeg* const link = end_.link();
+  if ( not may_have_bulk_ or link == nullptr or end_.bulk_link() != nullptr or now < bulk_not_before_
+       or dialler_.needed() or dialler_.dials_for_bulk() or not end_.tunnel().wants_bulk_link( now ) ) {
+    return;
+  }
+  bulk_not_before_ = now + bulk_pause_;
+  dialler_.dial_for_bulk( link->peer(), interface_ );
+}
+
+void Cproxy::bulk_link_found( std::unique_ptr<LinkLeg> link )
+{
+  log_.debug( "second link, for bulk, from {} to {}", link->local().text(), link->peer().text() );
+  bulk_not_before_ = {};
+  end_.attach_bulk( std::move( link ) );
+}
+
+// Something on the way may not like it: then we ask ever more rarely, until there is another link.
+void Cproxy::bulk_link_ended( const std::string& why )
+{
+  if ( why.empty() ) {
+    log_.debug( "second link, for bulk: not needed any more" );
+    return;
+  }
+  log_.debug( "second link, for bulk, lost: {}", why );
+  bulk_not_before_ = loop_.now() + bulk_pause_;
+  bulk_pause_ = std::min( 2 * bulk_pause_, bulk_pause_most );
 }
 
 void Cproxy::frame_arrived( LinkLeg& link, const Frame& frame )
@@ -247,6 +297,7 @@ void Cproxy::turn()
   if ( stop_by_ == never ) {
     look_at_network( now );
     look_after_link( now );
+    look_for_bulk_link( now );
     dialler_.turn( now );
   }
   end_.turn( now );

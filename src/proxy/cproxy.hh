@@ -49,6 +49,9 @@ private:
   void link_found( Dialler::Found found );
   void look_at_network( Time now );
   void look_after_link( Time now );
+  void look_for_bulk_link( Time now );
+  void bulk_link_found( std::unique_ptr<LinkLeg> link );
+  void bulk_link_ended( const std::string& why );
   // Whether another link would be welcome: silence, or a sleep that this one may not have survived.
   [[nodiscard]] bool is_in_doubt( LinkLeg& link, Time now ) const;
   void tunnel_lost( ResetReason reason );
@@ -67,6 +70,10 @@ private:
   Dialler dialler_;
   PathWatch paths_;
   std::optional<Time> woke_ {}; // when this machine did last
+  unsigned interface_ = 0;      // the link was made to go through this one; 0: as the kernel preferred
+  bool may_have_bulk_ = false;  // a bulk link beside it, says sproxy,
+  Time bulk_not_before_ {};     // after one that was lost
+  Duration bulk_pause_ {};
   Listener listener_;
   Time stop_by_ = never;
 };

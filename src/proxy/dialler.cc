@@ -133,7 +133,8 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
                     .window = welcome.window,
                     .hello = candidate.hello->attempt,
                     .search = loop_.now() - ( candidate.beside ? link.born() : needed_since_ ),
-                    .interface = candidate.way.interface };
+                    .interface = candidate.way.interface,
+                    .may_have_bulk = ( welcome.capabilities & bulk_link_capability ) != 0 };
       if ( outcome == Claim::Outcome::made ) {
         made_ = loop_.now();
       }
@@ -149,6 +150,11 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
       events_.found( std::move( found ) );
       return;
     }
+    case Claim::Outcome::joined:
+      link.pulse().peer_beats_every( welcome.beat );
+      events_.found_for_bulk( std::move( candidate.link ) );
+      candidates_.remove_if( []( const Candidate& each ) { return each.link == nullptr; } );
+      return;
     case Claim::Outcome::obsolete:
       if ( candidate.asks_for_new_tunnel() and not claim_.has_tunnel() ) {
         link.drop( "sproxy says that we have a newer tunnel: is another cproxy running with a copy of our state "
@@ -169,6 +175,9 @@ void Dialler::welcomed( Candidate& candidate, const Welcome& welcome )
       return;
     case Claim::Outcome::refused:
       link.drop( "sproxy refuses us: " + reason_of( welcome ) );
+      if ( candidate.for_bulk ) {
+        return;
+      }
       redial_.not_before( loop_.now() + refused_pause );
       return;
     case Claim::Outcome::false_proof:
@@ -193,8 +202,10 @@ void Dialler::look_after( Candidate& candidate, Time now )
   // claims it lets the later one win, whichever we hear of first.
   const bool must_wait = claim_.has_tunnel() ? now < candidates_.patient_until()
                                              : now < no_new_tunnel_until_ or candidates_.any_asks_for_new_tunnel();
-  if ( not candidate.hello and not must_wait and not candidates_.gives_way( candidate, now ) ) {
-    say_hello( candidate );
+  if ( candidate.for_bulk and not candidate.hello and claim_.has_tunnel() ) {
+    say_hello( candidate, claim_.join( link.channel().binding ) );
+  } else if ( not candidate.hello and not must_wait and not candidates_.gives_way( candidate, now ) ) {
+    say_hello( candidate, claim_.hello( link.channel().binding ) );
   }
   if ( candidate.hello and link.connected() ) {
     link.transmit( batch_, nullptr, now );
@@ -203,16 +214,16 @@ void Dialler::look_after( Candidate& candidate, Time now )
   }
 }
 
-void Dialler::say_hello( Candidate& candidate )
+void Dialler::say_hello( Candidate& candidate, const Hello& hello )
 {
   candidate.said = loop_.now();
-  candidate.hello = claim_.hello( candidate.link->channel().binding );
+  candidate.hello = hello;
   FrameHeader header;
   header.type = FrameType::hello;
   std::vector<std::byte> words;
-  append_frame( words, header, encode( *candidate.hello ) );
-  if ( not candidate.asks_for_new_tunnel() ) {
-    events_.speak_early( words, early_max, candidate.hello->attempt, needed_ );
+  append_frame( words, header, encode( hello ) );
+  if ( hello.purpose == Purpose::resume ) {
+    events_.speak_early( words, early_max, hello.attempt, needed_ );
   }
   candidate.link->say( words );
 }
@@ -244,7 +255,9 @@ void Dialler::tunnel_gone()
 void Dialler::tell_end_of( const Candidate& candidate )
 {
   if ( candidate.beside ) {
-    log_.debug( "the other way does not lead to sproxy: {}", *candidate.link->ended() );
+    log_.debug( "{}: {}",
+                candidate.for_bulk ? "no second link for bulk" : "the other way does not lead to sproxy",
+                *candidate.link->ended() );
     return;
   }
   if ( not needed_ ) {

@@ -38,6 +38,7 @@ public:
     std::uint64_t hello; // the number of that which was said on it
     Duration search;     // how long a link was needed
     unsigned interface;  // it was made to go through this one; 0: as the kernel preferred
+    bool may_have_bulk;  // sproxy takes a bulk link beside it
   };
   // What can be said behind the hello of that number (Tunnel::speak_early), in at most so many bytes. `urgent`:
   // there is no link now that can be trusted.
@@ -46,7 +47,8 @@ public:
   struct Events
   {
     std::function<void( Found )> found; // called while the link reads: further frames go to its new owner
-    std::function<void()> gone;         // sproxy does not know our tunnel any more
+    std::function<void( std::unique_ptr<LinkLeg> )> found_for_bulk; // like `found`
+    std::function<void()> gone;                                     // sproxy does not know our tunnel any more
     SpeakEarly speak_early;
   };
 
@@ -70,6 +72,12 @@ public:
   // There is a link that works, and perhaps a better way to the same address: dialled once, and if nothing comes of
   // it, nothing happened.
   void dial_beside( const Address& address ) { candidates_.dial_beside( address ); }
+  // Dials a bulk link, through the interface of the link there is; once.
+  void dial_for_bulk( const Address& address, unsigned interface )
+  {
+    candidates_.dial_for_bulk( { .address = address, .interface = interface } );
+  }
+  [[nodiscard]] bool dials_for_bulk() const { return candidates_.any_for_bulk(); }
   // Something about the network of this machine changed. Dials from an address that is gone are hopeless: a SYN
   // that is under way keeps its address for ever. If a link is needed and ways to sproxy are other ones now, it is
   // dialled at once.
@@ -89,7 +97,7 @@ public:
 private:
   void welcomed( Candidate& candidate, const Welcome& welcome );
   void look_after( Candidate& candidate, Time now );
-  void say_hello( Candidate& candidate );
+  void say_hello( Candidate& candidate, const Hello& hello );
   void tell_end_of( const Candidate& candidate );
   void tunnel_gone();
   void dial( Time now );

@@ -270,10 +270,10 @@ void LinkLeg::drop_for( const Transfer& failed )
   drop( failed.error == EPROTO and not wire_->problem().empty() ? wire_->problem() : error_text( failed.error ) );
 }
 
-void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
+void LinkLeg::transmit( FrameBatch& batch, FrameSource* source, Time now )
 {
   loop_.touch( *this );
-  if ( tunnel != nullptr and tunnel->wants_to_transmit() and now >= fit_next_ ) {
+  if ( source != nullptr and source->wants_to_transmit() and now >= fit_next_ ) {
     fit_next_ = now + fit_every;
     fit_queue();
   }
@@ -285,8 +285,8 @@ void LinkLeg::transmit( FrameBatch& batch, Tunnel* tunnel, Time now )
       batch.put( pulse_.beat( now ) );
     }
     const std::size_t before = batch.bytes();
-    if ( tunnel != nullptr and not batch.full() ) {
-      tunnel->transmit( batch, now, pulse_.round_trips() );
+    if ( source != nullptr and not batch.full() ) {
+      source->transmit( batch, now, pulse_.round_trips() );
     }
     if ( batch.bytes() > before ) {
       pulse_.carried( now );

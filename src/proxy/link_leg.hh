@@ -2,8 +2,8 @@
 
 #include "core/frame_batch.hh"
 #include "core/frame_reader.hh"
+#include "core/frame_source.hh"
 #include "core/pulse.hh"
-#include "core/tunnel.hh"
 #include "net/loop.hh"
 #include "net/wire.hh"
 
@@ -107,10 +107,10 @@ public:
   // A frame outside of any batch: a greeting, a farewell. Goes out with the next transmit().
   void say( FrameHeader header, std::span<const std::byte> payload ) { append_frame( rest_, header, payload ); }
   void say( std::span<const std::byte> frames ) { rest_.insert( rest_.end(), frames.begin(), frames.end() ); }
-  // Writes what there is to say: what was left over, a heartbeat when it is due, and what `tunnel` (may be null)
+  // Writes what there is to say: what was left over, a heartbeat when it is due, and what `source` (may be null)
   // has.
-  void transmit( FrameBatch& batch, Tunnel* tunnel, Time now );
-  // The same without heartbeats and frames of a tunnel: only what was said.
+  void transmit( FrameBatch& batch, FrameSource* source, Time now );
+  // The same without heartbeats and frames of a source: only what was said.
   void flush( FrameBatch& batch );
   [[nodiscard]] bool writable() const
   {

@@ -68,6 +68,7 @@ Sproxy::Sproxy( Loop& loop,
                 { .beat = config.pulse.beat,
                   .window = config.first_window(),
                   .retry_after = retry_after,
+                  .capabilities = config.capabilities(),
                   .tunnels_max = config.memory.sessions,
                   .tunnels_per_client = config.client_limits.tunnels },
                 arena_.tunnels() )
@@ -153,6 +154,7 @@ void Sproxy::answer( LinkLeg& link, const Hello& hello )
   switch ( welcome.answer ) {
     case Answer::made:
     case Answer::resumed: welcome_client( link, hello, decision ); return;
+    case Answer::joined: clients_.of( *decision.record ).take_for_bulk( reception_.take( link ), hello ); return;
     case Answer::gone:
       reception_.tell( level::info, link, "refused: no such tunnel, or not proved to be its client's" );
       break;

@@ -37,6 +37,17 @@ TunnelEnd::TunnelEnd( Loop& loop,
   , tunnel_( side, record, memory, limits )
   , side_( side )
   , drained_( *this )
+  , bulk_( loop,
+           batch,
+           tunnel_,
+           { .payloads_go = [this] { deliver_fresh(); },
+             .stirred = [this] { stir(); },
+             .ended =
+               [this]( const std::string& why ) {
+                 if ( events_.bulk_link_ended ) {
+                   events_.bulk_link_ended( why );
+                 }
+               } } )
   , detached_since_( loop.now() )
 {}
 
@@ -132,6 +143,7 @@ void TunnelEnd::reset_all( ResetReason reason )
 void TunnelEnd::say_goodbye( ResetReason reason )
 {
   reset_all( reason );
+  bulk_.drop();
   if ( link_ ) {
     FrameHeader header;
     header.type = FrameType::goodbye;
@@ -265,6 +277,7 @@ void TunnelEnd::deliver_fresh()
 void TunnelEnd::attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, std::uint64_t hello )
 {
   drop_drained();
+  bulk_.drop();
   if ( link_ ) {
     drain( std::move( link_ ) );
   }
@@ -334,6 +347,7 @@ void TunnelEnd::drop_link( Time now )
       = now - link_->pulse().silence( now ); // it was away since it was last heard, not since we noticed
     link_->break_off();
     link_.reset();
+    bulk_.drop();
     tunnel_.detach();
   }
 }
@@ -363,6 +377,7 @@ void TunnelEnd::turn( Time now )
               and ( tunnel_.wants_to_transmit() or not link_->flushed() or link_->pulse().beat_due( now ) ) ) {
     link_->transmit( batch_, &tunnel_, now );
   }
+  bulk_.turn( now );
 }
 
 Time TunnelEnd::deadline() const
@@ -370,7 +385,7 @@ Time TunnelEnd::deadline() const
   if ( tunnel_.has_touched() or ( link_ and link_->ended() ) ) {
     return loop_.now();
   }
-  Time deadline = std::min( tunnel_.deadline(), starved_until_ );
+  Time deadline = std::min( { tunnel_.deadline(), starved_until_, bulk_.deadline() } );
   if ( drained_.link ) {
     deadline = std::min( deadline, drained_.link->ended() ? loop_.now() : drained_.until );
   }

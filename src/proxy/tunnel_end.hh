@@ -3,6 +3,7 @@
 #include "core/recovery.hh"
 #include "core/tunnel.hh"
 #include "net/service_manager.hh"
+#include "proxy/bulk_link.hh"
 #include "proxy/link_leg.hh"
 #include "proxy/local_leg.hh"
 #include "proxy/log.hh"
@@ -11,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace holdfast {
@@ -27,6 +29,8 @@ public:
     std::function<void( TunnelEnd&, Session& )> session_arrived {};
     // The session is about to be forgotten; whoever keeps something about it forgets it too.
     std::function<void( TunnelEnd&, Session& )> session_left {};
+    // The bulk link is lost, or idle (`why` is empty): see BulkLink.
+    std::function<void( const std::string& why )> bulk_link_ended {};
     // Something happened that asks for a turn(): for those who do not give one to every tunnel every time.
     std::function<void()> stirred {};
   };
@@ -70,6 +74,9 @@ public:
   void speak_early( std::vector<std::byte>& into, std::size_t most, std::uint64_t hello, bool data );
   void drop_link( Time now );
   [[nodiscard]] LinkLeg* link() const { return link_.get(); }
+  // This one has proved itself beside it, for bulk; it goes when the link does, if not before.
+  void attach_bulk( std::unique_ptr<LinkLeg> link ) { bulk_.take( std::move( link ) ); }
+  [[nodiscard]] LinkLeg* bulk_link() const { return bulk_.link(); }
   // When the other side was last heard, if there is no link now.
   [[nodiscard]] Time detached_since() const { return detached_since_; }
   // What waits for a link begins to wait now.
@@ -121,6 +128,7 @@ private:
   std::unique_ptr<LinkLeg> link_ {};
   Side side_;
   Drained drained_;
+  BulkLink bulk_;
   bool leaving_ = false;  // said goodbye: nothing else is said any more,
   bool all_said_ = false; // and it is written
   Time detached_since_;

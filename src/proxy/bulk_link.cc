@@ -1,0 +1,83 @@
+#include "proxy/bulk_link.hh"
+
+#include <algorithm>
+#include <utility>
+
+namespace holdfast {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Duration patience = 3s; // with silence: longer than a full queue and a lost segment last
+constexpr Duration idle_max = 10s;
+
+} // namespace
+
+BulkLink::BulkLink( Loop& loop, FrameBatch& batch, Tunnel& tunnel, Events events )
+  : loop_( loop ), batch_( batch ), tunnel_( tunnel ), events_( std::move( events ) )
+{}
+
+void BulkLink::take( std::unique_ptr<LinkLeg> link )
+{
+  drop();
+  link_ = std::move( link );
+  link_->set_owner( *this );
+  used_ = loop_.now();
+  tunnel_.attach_bulk();
+}
+
+void BulkLink::drop()
+{
+  if ( link_ ) {
+    link_->break_off();
+    link_.reset();
+    tunnel_.detach_bulk();
+  }
+}
+
+void BulkLink::give_up( const std::string& why )
+{
+  drop();
+  events_.ended( why );
+}
+
+void BulkLink::frame_arrived( LinkLeg& link, const Frame& frame )
+{
+  used_ = loop_.now();
+  if ( const auto fault = tunnel_.receive_bulk( frame ) ) {
+    link.drop( std::string { describe( *fault ) } );
+  }
+}
+
+void BulkLink::turn( Time now )
+{
+  if ( not link_ ) {
+    return;
+  }
+  if ( link_->ended() ) {
+    give_up( *link_->ended() );
+  } else if ( not tunnel_.attached() ) {
+    give_up( "it is alone" ); // the link there was is lost meanwhile
+  } else if ( link_->suspicious( now ) and link_->pulse().silence( now ) >= patience ) {
+    give_up( "silent for too long" );
+  } else if ( now - used_ >= idle_max and link_->flushed() ) {
+    give_up( {} );
+  } else if ( tunnel_.bulk().wants_to_transmit() or not link_->flushed() or link_->pulse().beat_due( now ) ) {
+    used_ = tunnel_.bulk().wants_to_transmit() ? now : used_;
+    link_->transmit( batch_, &tunnel_.bulk(), now );
+  }
+}
+
+Time BulkLink::deadline() const
+{
+  if ( not link_ ) {
+    return never;
+  }
+  if ( link_->ended() or ( link_->writable() and tunnel_.bulk().wants_to_transmit() ) ) {
+    return loop_.now();
+  }
+  return std::min( link_->deadline(), used_ + idle_max );
+}
+
+} // namespace holdfast
