@@ -38,8 +38,9 @@ void BulkLink::drop()
 
 void BulkLink::give_up( const std::string& why )
 {
+  const std::string reason = why; // it may lie in the link, which goes
   drop();
-  events_.ended( why );
+  events_.ended( reason );
 }
 
 void BulkLink::frame_arrived( LinkLeg& link, const Frame& frame )
