@@ -29,11 +29,17 @@ void BulkLink::take( std::unique_ptr<LinkLeg> link )
 
 void BulkLink::drop()
 {
+  if ( const auto link = release() ) {
+    link->break_off();
+  }
+}
+
+std::unique_ptr<LinkLeg> BulkLink::release()
+{
   if ( link_ ) {
-    link_->break_off();
-    link_.reset();
     tunnel_.detach_bulk();
   }
+  return std::move( link_ );
 }
 
 void BulkLink::give_up( const std::string& why )

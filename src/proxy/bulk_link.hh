@@ -26,6 +26,8 @@ public:
   void take( std::unique_ptr<LinkLeg> link );
   [[nodiscard]] LinkLeg* link() const { return link_.get(); }
   void drop();
+  // It carries nothing new from now on, and is the caller's. Null: there is none.
+  [[nodiscard]] std::unique_ptr<LinkLeg> release();
 
   void turn( Time now );
   [[nodiscard]] Time deadline() const;

@@ -14,9 +14,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Duration starved_pause = 10ms; // memory comes back with acknowledgements, a round trip at most
-// For what is under way on a link that was replaced: three trips over a satellite. What comes later was said again
-// on the new one.
-constexpr Duration drain_patience = 2s;
 
 } // namespace
 
@@ -36,7 +33,6 @@ TunnelEnd::TunnelEnd( Loop& loop,
   , manager_( manager )
   , tunnel_( side, record, memory, limits )
   , side_( side )
-  , drained_( *this )
   , bulk_( loop,
            batch,
            tunnel_,
@@ -48,6 +44,8 @@ TunnelEnd::TunnelEnd( Loop& loop,
                    events_.bulk_link_ended( why );
                  }
                } } )
+  , drained_( loop, batch, side, tunnel_, [this] { stir(); } )
+  , drained_bulk_( loop, batch, side, tunnel_, [this] { stir(); } )
   , detached_since_( loop.now() )
 {}
 
@@ -165,7 +163,8 @@ void TunnelEnd::take_leave()
 
 void TunnelEnd::lost( ResetReason reason )
 {
-  drop_drained(); // it is of the tunnel that was
+  drained_.drop(); // they are of the tunnel that was
+  drained_bulk_.drop();
   tunnel_.peer_lost( reason );
 }
 
@@ -276,10 +275,13 @@ void TunnelEnd::deliver_fresh()
 
 void TunnelEnd::attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, std::uint64_t hello )
 {
-  drop_drained();
-  bulk_.drop();
+  drained_.drop();
+  drained_bulk_.drop();
   if ( link_ ) {
-    drain( std::move( link_ ) );
+    drained_.take( std::move( link_ ) );
+  }
+  if ( auto bulk = bulk_.release() ) {
+    drained_bulk_.take( std::move( bulk ) );
   }
   link_ = std::move( link );
   link_->begin_gently();
@@ -291,53 +293,6 @@ void TunnelEnd::speak_early( std::vector<std::byte>& into, std::size_t most, std
 {
   const RoundTrip round_trip = link_ ? link_->pulse().round_trips() : Duration {};
   tunnel_.speak_early( into, most, hello, data, loop_.now(), round_trip );
-}
-
-void TunnelEnd::drain( std::unique_ptr<LinkLeg> link )
-{
-  if ( link->ended() or link->suspicious( loop_.now() ) ) {
-    link->break_off(); // nothing comes on it any more
-    return;
-  }
-  link->set_owner( drained_ );
-  drained_.link = std::move( link );
-  drained_.until = loop_.now() + drain_patience;
-  drained_.all_said = false;
-}
-
-void TunnelEnd::Drained::frame_arrived( LinkLeg& from, const Frame& frame )
-{
-  if ( const auto fault = end.tunnel_.receive_late( frame ) ) {
-    from.drop( std::string { describe( *fault ) } );
-  }
-}
-
-// cproxy ends its direction when all is said, sproxy then sees the end of it and closes, and cproxy the end of
-// that: so each has read all that the other one had said.
-void TunnelEnd::look_after_drained( Time now )
-{
-  LinkLeg* const link = drained_.link.get();
-  if ( link == nullptr ) {
-    return;
-  }
-  link->flush( batch_ );
-  if ( side_ == Side::opener and link->flushed() and not drained_.all_said ) {
-    drained_.all_said = true;
-    link->say_no_more();
-  }
-  if ( link->ended() ) {
-    drained_.link.reset();
-  } else if ( now >= drained_.until ) {
-    drop_drained();
-  }
-}
-
-void TunnelEnd::drop_drained()
-{
-  if ( drained_.link ) {
-    drained_.link->break_off();
-    drained_.link.reset();
-  }
 }
 
 void TunnelEnd::drop_link( Time now )
@@ -356,7 +311,8 @@ void TunnelEnd::drop_link( Time now )
 
 void TunnelEnd::turn( Time now )
 {
-  look_after_drained( now );
+  drained_.turn( now );
+  drained_bulk_.turn( now );
   tunnel_.tick( now );
   if ( starved_until_ <= now ) {
     starved_until_ = never;
@@ -385,10 +341,8 @@ Time TunnelEnd::deadline() const
   if ( tunnel_.has_touched() or ( link_ and link_->ended() ) ) {
     return loop_.now();
   }
-  Time deadline = std::min( { tunnel_.deadline(), starved_until_, bulk_.deadline() } );
-  if ( drained_.link ) {
-    deadline = std::min( deadline, drained_.link->ended() ? loop_.now() : drained_.until );
-  }
+  Time deadline = std::min(
+    { tunnel_.deadline(), starved_until_, bulk_.deadline(), drained_.deadline(), drained_bulk_.deadline() } );
   if ( link_ and not all_said_ ) {
     deadline = std::min( deadline, link_->deadline() );
     if ( link_->writable() and tunnel_.wants_to_transmit() ) {

@@ -4,6 +4,7 @@
 #include "core/tunnel.hh"
 #include "net/service_manager.hh"
 #include "proxy/bulk_link.hh"
+#include "proxy/drained_link.hh"
 #include "proxy/link_leg.hh"
 #include "proxy/local_leg.hh"
 #include "proxy/log.hh"
@@ -68,7 +69,7 @@ public:
   // Payloads that arrived are about to go: see Tunnel::deliver_fresh().
   void deliver_fresh();
   // This link has proved itself: it carries the tunnel now. What is still under way on the one before is taken, if
-  // that is alive; for drain_patience at most, then it is closed. `hello`: see Tunnel::attach().
+  // that is alive, for a while (DrainedLink). `hello`: see Tunnel::attach().
   void attach( std::unique_ptr<LinkLeg> link, std::size_t peer_window, std::uint64_t hello = 0 );
   // What to say behind a hello of ours, see Tunnel::speak_early().
   void speak_early( std::vector<std::byte>& into, std::size_t most, std::uint64_t hello, bool data );
@@ -102,21 +103,6 @@ private:
   void let_go( const Leg& leg );
   void stir();
   void take_leave();
-  void drain( std::unique_ptr<LinkLeg> link );
-  void look_after_drained( Time now );
-  void drop_drained();
-
-  // Hears what comes on a link that was replaced.
-  struct Drained : LinkOwner
-  {
-    explicit Drained( TunnelEnd& its ) : end( its ) {}
-    void frame_arrived( LinkLeg& link, const Frame& frame ) override;
-    void stirred() override { end.stir(); }
-    TunnelEnd& end;
-    std::unique_ptr<LinkLeg> link {};
-    Time until = never;
-    bool all_said = false;
-  };
 
   Loop& loop_;
   FrameBatch& batch_;
@@ -127,8 +113,9 @@ private:
   std::unordered_map<SessionId, Leg> legs_ {};
   std::unique_ptr<LinkLeg> link_ {};
   Side side_;
-  Drained drained_;
   BulkLink bulk_;
+  DrainedLink drained_; // the link before this one,
+  DrainedLink drained_bulk_;
   bool leaving_ = false;  // said goodbye: nothing else is said any more,
   bool all_said_ = false; // and it is written
   Time detached_since_;

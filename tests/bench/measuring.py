@@ -32,6 +32,8 @@ def cpu_of(pid):
         tick = os.sysconf("SC_CLK_TCK")
         ended = (int(fields[13]) + int(fields[14])) / tick  # children that are no more
         tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        if not tasks:
+            return 0  # as below
         if len(tasks) > 1 or pid in _threaded:
             _threaded.add(pid)  # a thread takes its nanoseconds with it when it ends
             own = (int(fields[11]) + int(fields[12])) / tick
