@@ -374,6 +374,9 @@ void Tunnel::attach_bulk()
 
 void Tunnel::detach_bulk()
 {
+  if ( not bulk_.attached() ) {
+    return;
+  }
   bulk_.detach();
   for ( auto& [id, session] : sessions_ ) {
     if ( session->leave_bulk_link() ) {
