@@ -97,6 +97,8 @@ class Stage:
         if name == "direct":
             return Way(name, (FAR, target))
         flags = ["--raw"] if name == "raw" else self.proxy_options(congestion)
+        if name == "one-link":
+            flags = [*flags, "--no-bulk-link"]
         state = ["--state-dir", self.folder]
         sproxy = self.start(self.far, "sproxy", self.options.programs / "sproxy", "0", "--bind", FAR,
                             "--target", f"{FAR}:{target}", *state, *flags)
