@@ -33,9 +33,9 @@ test:           ## every test: unit, cli and tidy with sanitizers, then all with
 	@scripts/deps.sh build test
 	@JOBS=$(JOBS) NET_JOBS=$(NET_JOBS) scripts/test.sh
 
-test-systemd: release ## the units under a real systemd, in a container that is made for it: some minutes (ROUNDS=10, SESSIONS=1000)
+test-systemd: release ## the units under a real systemd, in a container that is made for it: some minutes (ROUNDS=10, SESSIONS=1000, THREADS=2)
 	@scripts/deps.sh systemd
-	@$(if $(filter 0,$(shell id -u)),,sudo )env ROUNDS=$(or $(ROUNDS),3) SESSIONS=$(or $(SESSIONS),200) tests/systemd/run
+	@$(if $(filter 0,$(shell id -u)),,sudo )env ROUNDS=$(or $(ROUNDS),3) SESSIONS=$(or $(SESSIONS),200) THREADS=$(or $(THREADS),1) tests/systemd/run
 
 model:          ## the resume protocol, checked exhaustively with spin (BOUNDS=large: minutes, gigabytes)
 	@scripts/deps.sh model

@@ -14,10 +14,9 @@ std::optional<Frame> FrameReader::next()
 
 void FrameReader::done()
 {
-  whole_.clear();
   if ( partial_.empty() ) {
-    whole_ = {};
-    partial_ = {};
+    whole_ = std::vector<std::byte> {}; // "= {}" would keep the memory
+    partial_ = std::vector<std::byte> {};
   }
 }
 

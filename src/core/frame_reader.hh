@@ -37,6 +37,8 @@ public:
   [[nodiscard]] Verdict fault() const { return fault_; }
   // Bytes of a frame that is not complete yet.
   [[nodiscard]] std::size_t held() const { return partial_.size(); }
+  // Bytes of memory that are ours.
+  [[nodiscard]] std::size_t memory() const { return partial_.capacity() + whole_.capacity(); }
 
 private:
   [[nodiscard]] std::optional<FrameHeader> header_of( std::span<const std::byte, FrameHeader::size> raw );

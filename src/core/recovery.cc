@@ -80,42 +80,38 @@ bool can_own( const SessionRecord& record, const Pool::Label& label )
   return label.number >= first and label.number - first < kept.chunks_needed();
 }
 
-} // namespace
-
-Survey survey( Side side,
-               std::span<TunnelRecord> tunnels,
-               std::span<SessionRecord> sessions,
-               std::span<Pool::Label> labels,
-               const Mend& mend )
+// What the sessions' records say of themselves: those that make no sense are cleared, and those of a tunnel that
+// was being ended.
+void check_records( Side side,
+                    std::span<TunnelRecord* const> tunnel_in,
+                    std::span<SessionRecord> sessions,
+                    std::size_t chunks,
+                    const Mend& mend,
+                    Survey& found )
 {
-  Survey found;
-  auto tunnel_in = tunnels_left( tunnels, found );
-
-  // What the records say of themselves.
   std::set<std::pair<std::uint32_t, SessionId>> names;
   for ( std::size_t slot = 0; slot < sessions.size(); ++slot ) {
     SessionRecord& record = sessions[slot];
     if ( is_free( record ) ) {
       continue;
     }
-    TunnelRecord* const tunnel = record.tunnel < tunnels.size() ? tunnel_in[record.tunnel] : nullptr;
-    if ( tunnel == nullptr or not makes_sense( record, slot, labels.size() )
-         or not names.emplace( record.tunnel, record.session ).second ) {
-      make_free( record );
-      ++found.broken;
-    } else if ( side == Side::acceptor and tunnel->agreed == 0 ) {
-      make_free( record );
-      ++found.ended;
-    } else if ( mend and not mend( record ) ) {
-      make_free( record );
-      ++found.broken;
-    } else {
+    TunnelRecord* const tunnel = record.tunnel < tunnel_in.size() ? tunnel_in[record.tunnel] : nullptr;
+    const bool is_sound = tunnel != nullptr and makes_sense( record, slot, chunks )
+                          and names.emplace( record.tunnel, record.session ).second;
+    const bool is_ended = is_sound and side == Side::acceptor and tunnel->agreed == 0;
+    if ( is_sound and not is_ended and ( not mend or mend( record ) ) ) {
       // It may have died between making the session and saying so.
       tunnel->last_session = std::max( tunnel->last_session, record.session );
+    } else {
+      make_free( record );
+      ++( is_ended ? found.ended : found.broken );
     }
   }
+}
 
-  // Whose the chunks are. They are counted first: a record that claims more than there are gets no memory for it.
+// How many chunks each session owns; those that nobody can own are nobody's from now on.
+std::vector<std::uint64_t> count_chunks( std::span<const SessionRecord> sessions, std::span<Pool::Label> labels )
+{
   std::vector<std::uint64_t> owned( sessions.size() );
   for ( Pool::Label& label : labels ) {
     const bool has_owner = label.owner != 0 and label.owner <= sessions.size()
@@ -127,6 +123,15 @@ Survey survey( Side side,
       label.owner = 0;
     }
   }
+  return owned;
+}
+
+// Each session's chunks in order. They are counted first: a record that claims more than there are gets no memory
+// for it.
+std::vector<std::vector<Pool::Index>> chunks_left( std::span<const SessionRecord> sessions,
+                                                   std::span<Pool::Label> labels )
+{
+  const auto owned = count_chunks( sessions, labels );
   std::vector<std::vector<Pool::Index>> chunks( sessions.size() );
   for ( std::size_t slot = 0; slot < sessions.size(); ++slot ) {
     if ( not is_free( sessions[slot] ) and owned[slot] == sessions[slot].outflow.kept.chunks_needed() ) {
@@ -140,6 +145,13 @@ Survey survey( Side side,
       chunks[label.owner - 1][at] = chunk;
     }
   }
+  return chunks;
+}
+
+// Sessions that have all their chunks are found, the others cleared; and chunks have no owner who is not there.
+void reunite( std::span<SessionRecord> sessions, std::span<Pool::Label> labels, Survey& found )
+{
+  auto chunks = chunks_left( sessions, labels );
   for ( std::size_t slot = 0; slot < sessions.size(); ++slot ) {
     SessionRecord& record = sessions[slot];
     if ( is_free( record ) ) {
@@ -159,7 +171,20 @@ Survey survey( Side side,
       label.owner = 0;
     }
   }
+}
 
+} // namespace
+
+Survey survey( Side side,
+               std::span<TunnelRecord> tunnels,
+               std::span<SessionRecord> sessions,
+               std::span<Pool::Label> labels,
+               const Mend& mend )
+{
+  Survey found;
+  const auto tunnel_in = tunnels_left( tunnels, found );
+  check_records( side, tunnel_in, sessions, labels.size(), mend, found );
+  reunite( sessions, labels, found );
   for ( TunnelRecord* const tunnel : tunnel_in ) {
     if ( tunnel == nullptr ) {
       continue;

@@ -71,8 +71,7 @@ void Keeper::upgrade_to( const char* program, char** arguments )
 int Keeper::run()
 {
   if ( not make_register() ) {
-    ::dprintf(
-      STDERR_FILENO, "%s: cannot make or take over the keeper's memory: %s\n", name_, std::strerror( errno ) );
+    ::dprintf( STDERR_FILENO, "%s: cannot make or take over the keeper's memory: %s\n", name_, last_error() );
     return EXIT_FAILURE;
   }
   std::array<char, 16> ours {}; // the kernel's limit
@@ -116,7 +115,7 @@ Keeper::Time Keeper::now()
 void Keeper::take_signals()
 {
   const sigset_t all = all_but_broken();
-  ::sigprocmask( SIG_SETMASK, &all, &inherited_ );
+  ::pthread_sigmask( SIG_SETMASK, &all, &inherited_ );
   if ( register_->generation > 0 ) { // we were the keeper before
     std::memcpy( &inherited_, &register_->signal_mask, sizeof register_->signal_mask );
   }
@@ -137,7 +136,7 @@ bool Keeper::start()
     be_worker( us );
   }
   if ( child < 0 ) {
-    say( name_, "error", "cannot start a worker: %s", std::strerror( errno ) );
+    say( name_, "error", "cannot start a worker: %s", last_error() );
     --register_->generation;
     due_ = born_ + std::chrono::seconds { 1 }; // no memory, or too many processes: that may pass
     return register_->generation > 0;
@@ -152,7 +151,7 @@ void Keeper::be_worker( pid_t keeper )
   adjust_oom_score( oom_score_of_workers() );
   register_->worker = ::getpid();
   ::prctl( PR_SET_NAME, name_ );
-  ::sigprocmask( SIG_SETMASK, &inherited_, nullptr );
+  ::pthread_sigmask( SIG_SETMASK, &inherited_, nullptr );
   std::exit( work_( *register_, context_ ) ); // NOLINT(concurrency-mt-unsafe): one thread
 }
 
@@ -217,8 +216,8 @@ void Keeper::stand_still()
   ::sigemptyset( &stop );
   ::sigaddset( &stop, SIGTSTP );
   ::raise( SIGTSTP );
-  ::sigprocmask( SIG_UNBLOCK, &stop, &before );
-  ::sigprocmask( SIG_SETMASK, &before, nullptr );
+  ::pthread_sigmask( SIG_UNBLOCK, &stop, &before );
+  ::pthread_sigmask( SIG_SETMASK, &before, nullptr );
 }
 
 // Buries every child that has died: as process 1 of a container we have those of others, too. True: the worker.
@@ -306,7 +305,7 @@ void Keeper::die_of( int signal )
   ::sigemptyset( &one );
   ::sigaddset( &one, signal );
   ::raise( signal );
-  ::sigprocmask( SIG_UNBLOCK, &one, nullptr );
+  ::pthread_sigmask( SIG_UNBLOCK, &one, nullptr );
   ::_exit( 128 + signal );
 }
 

@@ -51,6 +51,7 @@ public:
   Keeper( const char* name, Work work, void* context );
   Keeper( const Keeper& ) = delete;
   Keeper& operator=( const Keeper& ) = delete;
+  ~Keeper() = default;
 
   // A descriptor of the caller's that workers leave alone; up to three.
   void own( int descriptor );

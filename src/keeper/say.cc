@@ -3,8 +3,10 @@
 #include "keeper/standard_error.hh"
 
 #include <array>
+#include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 #include <ctime>
 
 namespace holdfast {
@@ -34,6 +36,11 @@ void say( const char* name, const char* level, const char* format, ... )
   if ( size > 0 and static_cast<std::size_t>( size ) < line.size() ) {
     static_cast<void>( StandardError().write( line.data(), static_cast<std::size_t>( size ) ) ); // or it is lost
   }
+}
+
+const char* last_error()
+{
+  return std::strerror( errno ); // NOLINT(concurrency-mt-unsafe): one thread
 }
 
 } // namespace holdfast

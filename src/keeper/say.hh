@@ -6,4 +6,7 @@ namespace holdfast {
 // ...". It is lost when nobody takes it: whoever says something goes on.
 [[gnu::format( printf, 3, 4 )]] void say( const char* name, const char* level, const char* format, ... );
 
+// The text of errno, until this is asked again. Only for a process with one thread.
+[[nodiscard]] const char* last_error();
+
 } // namespace holdfast

@@ -70,7 +70,7 @@ void Keeper::begin_upgrade()
   }
   if ( checker_ < 0 ) {
     checker_ = 0;
-    say( name_, "error", "no upgrade: cannot start %s: %s", program_, std::strerror( errno ) );
+    say( name_, "error", "no upgrade: cannot start %s: %s", program_, last_error() );
     ++register_->refused;
   }
 }
@@ -79,7 +79,7 @@ void Keeper::begin_upgrade()
 // open.
 void Keeper::be_checker()
 {
-  ::sigprocmask( SIG_SETMASK, &inherited_, nullptr );
+  ::pthread_sigmask( SIG_SETMASK, &inherited_, nullptr );
   ::prctl( PR_SET_PDEATHSIG, SIGKILL );
   adjust_oom_score( oom_score_of_workers() );
   ::alarm( check_seconds_max );
@@ -89,7 +89,7 @@ void Keeper::be_checker()
   std::snprintf( option.data(), option.size(), "%s", check_option );
   const std::array<char*, 3> arguments { arguments_[0], option.data(), nullptr };
   ::execv( program_, arguments.data() );
-  say( name_, "error", "cannot start %s: %s", program_, std::strerror( errno ) );
+  say( name_, "error", "cannot start %s: %s", program_, last_error() );
   ::_exit( EXIT_FAILURE );
 }
 
@@ -122,7 +122,7 @@ void Keeper::upgrade()
   name_register( own_.front() );
   adjust_oom_score( inherited_oom_score_ ); // as it was when we were started, for our successor to see
   ::execv( program_, arguments_ );
-  say( name_, "error", "no upgrade: cannot start %s: %s", program_, std::strerror( errno ) );
+  say( name_, "error", "no upgrade: cannot start %s: %s", program_, last_error() );
   ::unsetenv( register_variable ); // NOLINT(concurrency-mt-unsafe): one thread
   ask_to_be_spared();
   choose_inherited( []( int /*fd*/ ) { return false; } );

@@ -51,7 +51,7 @@ std::string Address::text() const
 {
   sockaddr_in in {}; // the port is at the same place in both families (RFC 3493, 3.3)
   std::memcpy( &in, &storage, sizeof in );
-  const std::string digits = host();
+  std::string digits = host();
   if ( family() != AF_INET and family() != AF_INET6 ) {
     return digits;
   }

@@ -51,8 +51,8 @@ namespace {
 
 void pass( FaultPoint point )
 {
-  static thread_local unsigned long passed = 0; // places of other names are not counted
-  const char* const wanted = std::getenv( "HOLDFAST_FAULT" );
+  static thread_local unsigned long passed = 0;               // places of other names are not counted
+  const char* const wanted = std::getenv( "HOLDFAST_FAULT" ); // NOLINT(concurrency-mt-unsafe): nobody sets it
   if ( wanted == nullptr ) {
     return;
   }
@@ -63,7 +63,7 @@ void pass( FaultPoint point )
   }
   const unsigned long nth
     = colon == std::string_view::npos ? 1 : std::strtoul( text.data() + colon + 1, nullptr, 10 );
-  const char* const once = std::getenv( "HOLDFAST_FAULT_ONCE" );
+  const char* const once = std::getenv( "HOLDFAST_FAULT_ONCE" ); // NOLINT(concurrency-mt-unsafe): the same
   if ( ++passed == nth and ( once == nullptr or ::unlink( once ) == 0 ) ) {
     die( text.ends_with( ":abort" ) );
   }

@@ -31,7 +31,7 @@ std::vector<int> open_descriptors()
     fail( "cannot see which descriptors are open (/proc/self/fd)" );
   }
   std::vector<int> numbers;
-  while ( const dirent* const entry = ::readdir( folder.get() ) ) {
+  while ( const dirent* const entry = ::readdir( folder.get() ) ) { // NOLINT(concurrency-mt-unsafe): ours alone
     const std::string_view name { entry->d_name };
     int number = -1;
     std::from_chars( name.data(), name.data() + name.size(), number );

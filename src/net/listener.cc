@@ -26,6 +26,8 @@ struct Listener::Door : Watcher
   {
     listener.loop_.watch( *this, socket.get() );
   }
+  Door( const Door& ) = delete;
+  Door& operator=( const Door& ) = delete;
   ~Door() override { listener.loop_.unwatch( *this ); } // before the socket closes
   [[nodiscard]] std::uint32_t interest() const override
   {

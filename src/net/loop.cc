@@ -146,6 +146,7 @@ void Loop::wait( Time deadline )
 
 void Loop::collect( Time deadline )
 {
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): the kernel fills it
   std::array<epoll_event, events_per_turn> events;
   const int count
     = ::epoll_wait( epoll_.get(), events.data(), events_per_turn, milliseconds_until( deadline, now_ ) );

@@ -16,6 +16,8 @@ class NetworkNews : public Watcher
 {
 public:
   explicit NetworkNews( Loop& loop );
+  NetworkNews( const NetworkNews& ) = delete;
+  NetworkNews& operator=( const NetworkNews& ) = delete;
   ~NetworkNews() override;
 
   // Why we hear nothing, as in a container that forbids netlink; empty: we do.

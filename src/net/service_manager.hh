@@ -31,6 +31,8 @@ public:
 
   // Not there, or an address of another kind: trouble, and nothing is said to anybody.
   ServiceManager( Loop& loop, Config config );
+  ServiceManager( const ServiceManager& ) = delete;
+  ServiceManager& operator=( const ServiceManager& ) = delete;
   ~ServiceManager() override;
 
   // "READY=1"

@@ -278,7 +278,8 @@ void close_with_reset( Fd& fd )
 {
   reset_when_closed( fd.get(), true );
   const sockaddr nobody { .sa_family = AF_UNSPEC, .sa_data = {} };
-  ::connect( fd.get(), &nobody, sizeof nobody ); // breaks it off although somebody has a copy (connect(2))
+  // Breaks it off although somebody has a copy (connect(2)).
+  static_cast<void>( ::connect( fd.get(), &nobody, sizeof nobody ) );
   fd.reset();
 }
 

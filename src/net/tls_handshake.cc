@@ -220,7 +220,7 @@ std::size_t TlsHandshake::take_held( std::span<std::byte> into )
   std::ranges::copy( std::span { held_ }.first( count ), into.begin() );
   held_.erase( held_.begin(), held_.begin() + static_cast<std::ptrdiff_t>( count ) );
   if ( held_.empty() ) {
-    held_ = {}; // with its memory: a link may live for weeks
+    held_ = std::vector<std::byte> {}; // with its memory ("= {}" would keep it): a link may live for weeks
   }
   return count;
 }

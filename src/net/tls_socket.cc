@@ -172,7 +172,7 @@ bool TlsSocket::flush()
     if ( auto& sending = TlsBuffers::here().sending; unsent_.capacity() > sending.capacity() ) {
       unsent_.swap( sending ); // it is in the cache, and the next call needs such a one
     }
-    unsent_ = {}; // with its memory
+    unsent_ = std::vector<std::byte> {}; // with its memory, which "= {}" would keep
   }
   return taken.has_value();
 }

@@ -71,6 +71,8 @@ public:
   [[nodiscard]] bool owes() const { return not unsent_.empty(); }
   // Sends what is owed, as far as the socket takes it. False: it failed.
   [[nodiscard]] bool flush();
+  // Bytes of memory that are ours.
+  [[nodiscard]] std::size_t memory() const { return held_.capacity() + unsent_.capacity(); }
 
   // -- what was seen ----------------------------------------------------------------------------------------------
   // The first byte of all that came.

@@ -193,7 +193,7 @@ void TlsWire::interrupted()
 }
 
 // Gathers the next record's bytes from `slice` and `offset` on, and moves both.
-std::size_t TlsWire::gather( std::span<const iovec> from, std::size_t& slice, std::size_t& offset )
+std::size_t TlsWire::gather( std::span<const iovec> from, std::size_t& slice, std::size_t& offset ) const
 {
   const bool is_small = sent_ < small_at_first and is_open(); // all of a client's first flight arrives at once
   std::span<std::byte> record { TlsBuffers::here().record };

@@ -68,7 +68,7 @@ private:
   Transfer send_records( std::span<const iovec> from );
   [[nodiscard]] int write_some( std::span<const std::byte> from, std::size_t& count );
   void interrupted();
-  std::size_t gather( std::span<const iovec> from, std::size_t& slice, std::size_t& offset );
+  std::size_t gather( std::span<const iovec> from, std::size_t& slice, std::size_t& offset ) const;
   Transfer not_moved( int result );
   [[nodiscard]] Transfer as_before() const;
 

@@ -44,7 +44,7 @@ void Candidates::resolve()
   if ( resolver_.busy() ) {
     return;
   }
-  const auto answered = [this]( std::vector<Address> addresses, const std::string& problem ) {
+  const auto answered = [this]( const std::vector<Address>& addresses, const std::string& problem ) {
     if ( addresses.empty() ) {
       events_.failed( fmt::format( "cannot resolve {}: {}", config_.sproxy.host, problem ) );
       return;

@@ -52,6 +52,8 @@ public:
            FrameType greeting,
            Pulse::Config pulse,
            std::span<std::byte> scratch );
+  LinkLeg( const LinkLeg& ) = delete;
+  LinkLeg& operator=( const LinkLeg& ) = delete;
   ~LinkLeg() override;
 
   void set_owner( LinkOwner& owner ) { owner_ = &owner; }

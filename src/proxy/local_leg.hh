@@ -34,6 +34,8 @@ public:
   // `socket` is connected and prepared (prepare_leg). Each time the loop reports something, `stirred` is called, if
   // it is anything. The tunnel, its session and `stirred` must outlive the leg.
   LocalLeg( Loop& loop, Tunnel& tunnel, Session& session, const std::function<void()>& stirred, Fd socket );
+  LocalLeg( const LocalLeg& ) = delete;
+  LocalLeg& operator=( const LocalLeg& ) = delete;
   ~LocalLeg() override;
 
   // Moves what can be moved now. Returns false when the leg has done its work and can go: both streams have ended

@@ -15,6 +15,8 @@ class IoVectors
 public:
   static constexpr std::size_t most = 256;
 
+  // Four KiB need not be cleared for each call.
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only those that are used are ever looked at
   template<class Byte>
   explicit IoVectors( std::span<const std::span<Byte>> slices )
   {

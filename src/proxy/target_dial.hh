@@ -29,6 +29,8 @@ public:
   using Done = std::function<void( Outcome )>;
 
   TargetDial( Loop& loop, const HostPort& target, Duration patience, Done done );
+  TargetDial( const TargetDial& ) = delete;
+  TargetDial& operator=( const TargetDial& ) = delete;
   ~TargetDial() override;
 
   [[nodiscard]] Time deadline() const;

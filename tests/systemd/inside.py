@@ -17,10 +17,10 @@ import traceback
 
 from parts import App, Target, Unit, check, cpu_of_systemd, median, refusals, run, same, say, until
 
-OURS = 2  # what is always in the store: the memory, and a socket that listens
 APP_PORT, LINK_PORT, TARGET_PORT = 2222, 5000, 7000
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 MANY = int(os.environ.get("SESSIONS", "200"))
+THREADS = int(os.environ.get("THREADS", "1"))  # of sproxy
 CALM = 1.1        # seconds; a link that lived shorter is not replaced at once for ever (src/core/redial.hh)
 
 
@@ -28,7 +28,7 @@ def scenario():
     say(run("systemctl", "--version").splitlines()[0])
     target = Target(TARGET_PORT)
     os.makedirs("/etc/holdfast", exist_ok=True)
-    sproxy = Unit("sproxy", f"{LINK_PORT} --target 127.0.0.1:{TARGET_PORT}")
+    sproxy = Unit("sproxy", f"{LINK_PORT} --target 127.0.0.1:{TARGET_PORT} --threads {THREADS}", memories=THREADS)
     cproxy = Unit("cproxy", f"{APP_PORT} 127.0.0.1 {LINK_PORT}")
     units = (sproxy, cproxy)
     run("systemctl", "daemon-reload")
@@ -52,7 +52,7 @@ def started(units):
     for unit in units:
         unit.ctl("start")
         same(unit.state, "active", f"{unit.kind} is active when `systemctl start` returns")
-        unit.keeps(OURS, "no session yet")
+        unit.keeps(0, "no session yet")
         say(run("systemd-analyze", "security", "--no-pager", unit.name).splitlines()[-1])
 
 
@@ -74,7 +74,7 @@ def confined(units):
 def lives(units):
     app = App(APP_PORT)
     for unit in units:
-        unit.keeps(OURS + 1, "one session")
+        unit.keeps(1, "one session")
 
     def survives(story, happens, rounds=ROUNDS):
         pauses = []
@@ -96,7 +96,7 @@ def lives(units):
         survives(f"the death of {unit.kind}'s worker", lambda: dies(unit, "worker"))
         survives(f"the death of {unit.kind}'s keeper", lambda: dies(unit, "keeper"))
         survives(f"the death of {unit.kind}'s worker and keeper", lambda: dies(unit, "worker", "keeper"))
-        unit.keeps(OURS + 1, "one session, after all that")
+        unit.keeps(1, "one session, after all that")
     names = [unit.name for unit in units]
     survives("a restart of both", lambda: run("systemctl", "restart", *names))
     # systemd carries the store over: this is what an update of its package does.
@@ -104,18 +104,18 @@ def lives(units):
     survives("a restart of both after daemon-reexec", lambda: run("systemctl", "restart", *names), 1)
     app.leave()
     for unit in units:
-        unit.keeps(OURS, "the session is over")
+        unit.keeps(0, "the session is over")
 
 
 def starts_that_fail(units):
     app = App(APP_PORT)
     for unit in units:
-        unit.keeps(OURS + 1, "one session")
+        unit.keeps(1, "one session")
         options = unit.options
         unit.set(options + " --no-such-option")
         unit.ctl("restart", may_fail=True)
         until(lambda: int(unit.show("NRestarts")) >= 2, f"{unit.kind} to be tried again")
-        unit.keeps(OURS + 1, "after starts that failed")
+        unit.keeps(1, "after starts that failed")
         unit.set(options)
         if unit.kind == "sproxy":  # cproxy finds that by itself
             unit.ctl("restart")
@@ -128,7 +128,7 @@ def many(units):
     used = cpu_of_systemd()
     apps = [App(APP_PORT, every=0.5) for _ in range(MANY)]
     for unit in units:
-        unit.keeps(OURS + MANY, "many sessions")
+        unit.keeps(MANY, "many sessions")
     say(f"measured: systemd used {cpu_of_systemd() - used:.2f} s of a processor to store {MANY} sessions twice")
     for unit in units:
         time.sleep(CALM)
@@ -143,7 +143,7 @@ def many(units):
     for app in apps:
         app.leave()
     for unit in units:
-        unit.keeps(OURS, "many sessions are over")
+        unit.keeps(0, "many sessions are over")
 
 
 def store_is_full(sproxy):
@@ -152,12 +152,12 @@ def store_is_full(sproxy):
     folder = f"/run/systemd/system/{sproxy.name}.d"
     os.makedirs(folder, exist_ok=True)
     with open(f"{folder}/room.conf", "w", encoding="utf-8") as file:
-        file.write(f"[Service]\nFileDescriptorStoreMax={OURS + room}\n")
+        file.write(f"[Service]\nFileDescriptorStoreMax={sproxy.ours + room}\n")
     run("systemctl", "daemon-reload")
     apps = [App(APP_PORT, every=0.05) for _ in range(room + 3)]
     for app in apps:
         until(lambda: app.heard > 3, "answers")
-    sproxy.keeps(OURS + room, "more sessions than there is room for")
+    sproxy.keeps(room, "more sessions than there is room for")
     time.sleep(CALM)
     sproxy.ctl("restart")
     until(lambda: sum(app.trouble is not None for app in apps) == 3, "those without room to end")
@@ -169,7 +169,7 @@ def store_is_full(sproxy):
             app.leave()
     os.remove(f"{folder}/room.conf")
     run("systemctl", "daemon-reload")
-    sproxy.keeps(OURS, "all sessions are over")
+    sproxy.keeps(0, "all sessions are over")
 
 
 def key_of(unit):
@@ -180,8 +180,17 @@ def key_of(unit):
 def authorized(sproxy, key):
     """A dynamic user reads the list of whom it admits, also when it is changed; a list that it may not read fails the start."""
     options, path = sproxy.options, "/etc/holdfast/clients"
-    with open(path, "w", encoding="utf-8") as file:
-        file.write("# nobody yet\n")
+
+    def write(text):
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def goes_on(app, story):
+        said = app.said
+        until(lambda: app.trouble or app.heard > said, f"answers after {story}", 60)
+        app.goes_on(story)
+
+    write(f"{key} test\n")
     os.chmod(path, 0o600)
     sproxy.set(f"{options} --authorized-clients {path}")
     app = App(APP_PORT)
@@ -189,12 +198,14 @@ def authorized(sproxy, key):
     until(lambda: f"{path}: Permission denied" in sproxy.log(), "a start that says what it may not read")
     os.chmod(path, 0o644)
     sproxy.running()
+    goes_on(app, "a list of clients that could not be read")
+    write("# nobody any more\n")
+    until(lambda: app.trouble, "the session of a client who was taken off to end", 60)
+    check(app.was_reset, "who is taken off the list is reset")
     until(lambda: f"is not in {path}" in sproxy.log(), "cproxy to be refused, whom nobody has listed")
-    said = app.said
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(f"{key} test\n")
-    until(lambda: app.trouble or app.heard > said, "the session to go on", 60)
-    app.goes_on("a list of clients that could not be read, and one that did not name cproxy")
+    write(f"{key} test\n")
+    app = App(APP_PORT)
+    goes_on(app, "a list of clients that names cproxy again")
     app.leave()
     sproxy.set(options)
     sproxy.ctl("restart")
@@ -211,7 +222,7 @@ def low_port(cproxy):
     app.leave()
     cproxy.set(options)
     cproxy.ctl("restart")
-    cproxy.keeps(OURS, "another port")
+    cproxy.keeps(0, "another port")
 
 
 def stopped(units, target):
@@ -237,7 +248,7 @@ def given_up(units, target):
     until(lambda: app.heard > 20, "answers")
     cproxy.set("--no-such-option")
     cproxy.ctl("restart", may_fail=True)
-    cproxy.keeps(OURS + 1, "a start that fails")
+    cproxy.keeps(1, "a start that fails")
     cproxy.ctl("stop")
     same(cproxy.stored, 0, "a stop empties the store")
     until(lambda: app.trouble, "the app to hear of it")

@@ -87,5 +87,35 @@ TEST_F( TlsSocketTest, RemembersHowItBeganAndThatItEnded )
   EXPECT_EQ( ours.error(), 0 );
 }
 
+// Two sockets of one thread. A vector that is assigned "{}" keeps its memory: with several clients each link to
+// which the kernel had once not taken all kept 208 KiB.
+TEST_F( TlsSocketTest, WhoOwesNothingHoldsNoMemory )
+{
+  const std::string much( 1'000'000, 'x' ); // more than a socket takes
+  std::size_t count = 0;
+  ours.gather();
+  ASSERT_EQ( ::BIO_write_ex( bio.get(), much.data(), much.size(), &count ), 1 );
+  ASSERT_TRUE( ours.send_gathered() );
+  ASSERT_TRUE( ours.owes() );
+  EXPECT_GE( ours.memory(), much.size() );
+
+  auto others = socket_pair();
+  TlsSocket another { std::move( others[0] ) };
+  const std::unique_ptr<BIO, Deleter<::BIO_free>> its_bio { another.make_bio() };
+  another.gather();
+  ASSERT_EQ( ::BIO_write_ex( its_bio.get(), much.data(), much.size(), &count ), 1 );
+  ASSERT_TRUE( another.send_gathered() );
+
+  std::string read( much.size(), '\0' );
+  for ( TlsSocket* const one : { &ours, &another } ) {
+    const Fd& peer = one == &ours ? sockets[1] : others[1];
+    while ( one->owes() ) {
+      ASSERT_EQ( receive( peer.get(), std::as_writable_bytes( std::span { read } ) ).kind, Transfer::Kind::moved );
+      ASSERT_TRUE( one->flush() );
+    }
+    EXPECT_EQ( one->memory(), 0U );
+  }
+}
+
 } // namespace
 } // namespace holdfast

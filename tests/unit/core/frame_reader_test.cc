@@ -195,6 +195,33 @@ TEST( FrameReader, PayloadsLastUntilTheyAreDoneWith )
   EXPECT_EQ( reader.held(), second.size() - 1 );
 }
 
+// A vector that is assigned "{}" keeps its memory: every link that had ever read a frame in pieces kept up to 32
+// KiB.
+TEST( FrameReader, AnIdleLinkHoldsNoMemory )
+{
+  const std::string data = frame( { .type = FrameType::data, .session = 1 }, stream( 0, 1000 ) );
+  FrameReader reader { FrameType::hello };
+  const std::string head = greeting( FrameType::hello ) + data.substr( 0, 500 );
+  reader.feed( raw( head ) );
+  EXPECT_TRUE( reader.next() );
+  EXPECT_FALSE( reader.next() );
+  reader.done();
+  EXPECT_GE( reader.memory(), 500U );
+  // The rest of it, and the beginning of another one: so both pieces of memory are in use.
+  const std::string middle = data.substr( 500 ) + data.substr( 0, 500 );
+  reader.feed( raw( middle ) );
+  EXPECT_TRUE( reader.next() );
+  EXPECT_FALSE( reader.next() );
+  reader.done();
+  EXPECT_GE( reader.memory(), 1000U );
+  const std::string rest = data.substr( 500 );
+  reader.feed( raw( rest ) );
+  EXPECT_TRUE( reader.next() );
+  EXPECT_FALSE( reader.next() );
+  reader.done();
+  EXPECT_EQ( reader.memory(), 0U );
+}
+
 TEST( FrameReader, PayloadsOfWholeFramesAreNotCopied )
 {
   const std::string input = greeting( FrameType::hello ) + frame( { .type = FrameType::data, .session = 1 }, "x" );
