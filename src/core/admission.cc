@@ -96,6 +96,8 @@ void Admission::join( const Hello& hello, const Channel& channel, bool place_all
   } else if ( not place_allowed ) {
     welcome.answer = Answer::refused;
     welcome.reason = Refusal::place;
+  } else if ( ( config_.capabilities & bulk_link_capability ) == 0 ) {
+    welcome.answer = Answer::refused; // nobody told it that it may
   } else {
     decision.record = known;
     welcome.answer = Answer::joined;

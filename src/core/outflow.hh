@@ -59,6 +59,10 @@ public:
 
   // -- to the link ------------------------------------------------------------------------------------------------
   [[nodiscard]] Position sent() const { return sent_; }
+  // All that was ever said of the stream, on whatever link, has been delivered.
+  [[nodiscard]] bool all_delivered() const { return acknowledged() == record_.sent_most; }
+  // What comes next was said before and has to be said again.
+  [[nodiscard]] bool repeats() const { return sent_ < record_.sent_most; }
   // Bytes at sent() that the peer's window permits, in one piece; empty when there are none.
   [[nodiscard]] std::span<const std::byte> readable();
   void consume( std::size_t count );

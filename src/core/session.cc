@@ -374,11 +374,10 @@ void Session::measure( Time now )
 void Session::choose_link()
 {
   const bool bulk = sends_much();
-  if ( stream_ != Stream::on_bulk_link ) {
-    stream_ = bulk ? Stream::waits : Stream::on_link;
-  }
-  if ( outflow_.sent() == outflow_.acknowledged() ) {
+  if ( outflow_.all_delivered() ) {
     stream_ = bulk ? Stream::on_bulk_link : Stream::on_link;
+  } else if ( stream_ != Stream::on_bulk_link ) { // what the peer wants again, it must have before anything else
+    stream_ = bulk and not outflow_.repeats() ? Stream::waits : Stream::on_link;
   }
 }
 

@@ -11,6 +11,7 @@ using namespace std::chrono_literals;
 
 constexpr Duration patience = 3s; // with silence: longer than a full queue and a lost segment last
 constexpr Duration idle_max = 10s;
+constexpr Duration unused = idle_max / 2; // its end is no loss: the other side may be the first to find it idle
 
 } // namespace
 
@@ -63,7 +64,8 @@ void BulkLink::turn( Time now )
     return;
   }
   if ( link_->ended() ) {
-    give_up( *link_->ended() );
+    const std::string why = now - used_ >= unused ? std::string {} : *link_->ended(); // a copy: the link goes first
+    give_up( why );
   } else if ( not tunnel_.attached() ) {
     give_up( "it is alone" ); // the link there was is lost meanwhile
   } else if ( link_->suspicious( now ) and link_->pulse().silence( now ) >= patience ) {

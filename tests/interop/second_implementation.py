@@ -12,6 +12,7 @@ import datetime
 import hashlib
 import hmac
 import os
+import select
 import signal
 import socket
 import struct
@@ -32,8 +33,9 @@ PATIENCE = 15.0  # for anything that should happen at once
 HEADER = struct.Struct("!BBHIQQQ")
 TYPES = dict(hello=1, welcome=2, heartbeat=3, goodbye=4, open=5, opened=6, resume=7, data=8, ack=9, end=10, reset=11, closed=12)
 NAMES = {number: name for name, number in TYPES.items()}
-NEW_TUNNEL, RESUME = 1, 2
-MADE, RESUMED, GONE, LATER, REFUSED, OVERTAKEN = range(1, 7)
+NEW_TUNNEL, RESUME, JOIN = 1, 2, 3
+MADE, RESUMED, GONE, LATER, REFUSED, OVERTAKEN, JOINED = range(1, 8)
+BULK_LINKS = 1  # a capability
 VERSION, PLACE, TUNNELS = range(1, 4)
 EARLY, CONNECTED = 1, 2
 INSECURE = False
@@ -178,7 +180,8 @@ def first_secret(link, hello, tunnel, nonce):
 
 
 def proof_of_hello(secret, link, hello):
-    return digest(secret, statement(b"hello", link, hello.tunnel, hello.attempt, hello.nonce)) if secret else bytes(32)
+    label = b"join" if hello.purpose == JOIN else b"hello"
+    return digest(secret, statement(label, link, hello.tunnel, hello.attempt, hello.nonce)) if secret else bytes(32)
 
 
 def proof_of_welcome(secret, link, hello, nonce):
@@ -191,10 +194,10 @@ def next_secret(secret, link, hello, nonce):
 
 class Hello:
     def __init__(self, link=None, purpose=NEW_TUNNEL, attempt=1, instance=None, run=None, tunnel=bytes(16), secrets=(None, None),
-                 magic=b"HFST", versions=(1, 1), beat=100_000, more=b""):
-        self.attempt, self.tunnel, self.nonce = attempt, tunnel, os.urandom(32)
+                 magic=b"HFST", versions=(1, 1), capabilities=0, beat=100_000, more=b""):
+        self.purpose, self.attempt, self.tunnel, self.nonce = purpose, attempt, tunnel, os.urandom(32)
         proofs = b"".join(proof_of_hello(secret, link, self) for secret in secrets)
-        self.payload = magic + struct.pack("!BBBBIII", *versions, purpose, 0, 0, beat, 65536) + (instance or os.urandom(16))
+        self.payload = magic + struct.pack("!BBBBIII", *versions, purpose, 0, capabilities, beat, 65536) + (instance or os.urandom(16))
         self.payload += (run or os.urandom(8)) + tunnel + u64(attempt) + self.nonce + proofs
         assert len(self.payload) == 164
         self.payload += more
@@ -220,7 +223,7 @@ class Welcome:
 
 
 def welcome_for(hello, answer, tunnel, nonce, proof=bytes(32), version=1):
-    return (b"HFST" + struct.pack("!BBHIIII", version, answer, 0, 0, 100_000, 65536, 200) + tunnel + u64(hello.attempt)
+    return (b"HFST" + struct.pack("!BBHIIII", version, answer, 0, hello.capabilities & BULK_LINKS, 100_000, 65536, 200) + tunnel + u64(hello.attempt)
             + nonce + proof)
 
 
@@ -241,9 +244,9 @@ class Client:
         early(link)
         return link, hello, Welcome(link.expect("welcome", session=0).payload)
 
-    def new_tunnel(self):
+    def new_tunnel(self, **more):
         self.attempt += 1
-        link, hello, welcome = self.greet(attempt=self.attempt)
+        link, hello, welcome = self.greet(attempt=self.attempt, **more)
         assert welcome.answer == MADE and welcome.attempt == self.attempt
         self.tunnel = welcome.tunnel
         self.secrets = first_secret(link, hello, welcome.tunnel, welcome.nonce), None
@@ -257,6 +260,12 @@ class Client:
         assert fits, "the proof of the welcome is wrong"
         if not welcome_is_lost:
             self.secrets = next_secret(fits[0], link, hello, welcome.nonce), fits[0]
+        return link
+
+    def join(self):
+        link, hello, welcome = self.greet(purpose=JOIN, attempt=self.attempt, tunnel=self.tunnel, secrets=self.secrets)
+        assert welcome.answer == JOINED and welcome.attempt == self.attempt and welcome.tunnel == self.tunnel
+        assert welcome.proof in [proof_of_welcome(secret, link, hello, welcome.nonce) for secret in self.secrets if secret]
         return link
 
 
@@ -441,6 +450,29 @@ def the_first_flight(client, target):
     return other
 
 
+def a_bulk_link(client, target):
+    """5.8, 8.5: a second link for data, which is lost without harm. All that is told is told on the first one."""
+    link, welcome = client.new_tunnel(capabilities=0x80000000 | BULK_LINKS)
+    assert welcome.capabilities == BULK_LINKS
+    far = opened(link, target, b"one")
+    bulk = client.join()
+    bulk.say("data", 1, 3, 0, payload=b"two")
+    read(far, b"two")
+    link.expect("ack", session=1, acknowledgement=6)
+    claim = dict(purpose=JOIN, attempt=client.attempt, tunnel=client.tunnel, secrets=client.secrets)
+    for wrong, answer in (dict(secrets=(os.urandom(32), None)), GONE), (dict(attempt=client.attempt + 1), OVERTAKEN):
+        assert client.greet(**dict(claim, **wrong))[2].answer == answer
+    another = client.join()
+    assert bulk.is_dropped(), "there are two bulk links"
+    another.say("ack", 1, 6, 0)
+    assert another.is_dropped(), "an ack on a bulk link is taken"
+    link.say("data", 1, 6, 0, payload=b"three")
+    read(far, b"three")
+    bulk = client.join()
+    client.resume().expect("resume", session=1, sequence=0, acknowledgement=11)  # with the secret of before
+    assert bulk.is_dropped(), "it outlives the link that it was for"
+
+
 def unknown_sessions(link):
     """7.9: answered with closed, or ignored."""
     for kind, payload in (("resume", u64(0)), ("reset", b"\1")):
@@ -497,7 +529,7 @@ def mistakes(client, far):
         "a heartbeat": HEADER.pack(3, 0, 0, 0, 0, 0, 0),
         "too short a hello": HEADER.pack(1, 0, 100, 0, 0, 0, 0) + Hello().payload[:100],
         "another magic": HEADER.pack(1, 0, 164, 0, 0, 0, 0) + Hello(magic=b"HFSX").payload,
-        "an unknown purpose": HEADER.pack(1, 0, 164, 0, 0, 0, 0) + Hello(purpose=3).payload,
+        "an unknown purpose": HEADER.pack(1, 0, 164, 0, 0, 0, 0) + Hello(purpose=4).payload,
         "no heartbeat": HEADER.pack(1, 0, 164, 0, 0, 0, 0) + Hello(beat=0).payload,
         "versions upside down": HEADER.pack(1, 0, 164, 0, 0, 0, 0) + Hello(versions=(1, 2)).payload,
     }.items():
@@ -602,6 +634,7 @@ def against_sproxy():
         positions(link, far)
         answers(client)
         the_first_flight(Client(sproxy.port()), target)
+        a_bulk_link(Client(sproxy.port()), target)
         link = secrets(client)
         unknown_sessions(link)
         heartbeats(link)
@@ -646,9 +679,9 @@ class Server:
         self.secrets = first_secret(link, hello, self.tunnel, nonce), None
         link.say("welcome", window=0, payload=welcome_for(hello, MADE, self.tunnel, nonce))
 
-    def check(self, link, hello):
+    def check(self, link, hello, purpose=RESUME):
         """Which of our secrets it has proved."""
-        assert hello.purpose == RESUME and hello.tunnel == self.tunnel, "it does not resume its tunnel"
+        assert hello.purpose == purpose and hello.tunnel == self.tunnel, "it does not resume its tunnel"
         proofs = hello.proof, hello.proof_before
         fits = [secret for secret in self.secrets if secret and proof_of_hello(secret, link, hello) in proofs]
         assert fits, "its proofs are wrong"
@@ -662,13 +695,18 @@ class Server:
         if not lost:
             link.say("welcome", window=0, payload=welcome_for(hello, RESUMED, self.tunnel, nonce, proof))
 
+    def accept_for_bulk(self, link, hello):
+        secret, nonce = self.check(link, hello, JOIN), os.urandom(32)
+        proof = proof_of_welcome(secret, link, hello, nonce)
+        link.say("welcome", window=0, payload=welcome_for(hello, JOINED, self.tunnel, nonce, proof))
+
 
 def a_first_session(server, port):
     """5.1, 7.1: the greeting, and data right behind the open."""
     link, hello = server.hello()
     assert (hello.version, hello.lowest, hello.purpose, hello.attempt) == (1, 1, NEW_TUNNEL, 1)
     assert hello.tunnel == bytes(16) and hello.beat == 100_000 and any(hello.instance)
-    assert hello.proof == bytes(32) and hello.proof_before == bytes(32)
+    assert hello.proof == bytes(32) and hello.proof_before == bytes(32) and hello.capabilities == BULK_LINKS
     server.make(link, hello)
     app = socket.create_connection(("127.0.0.1", port), PATIENCE)
     app.sendall(b"hi")
@@ -804,7 +842,43 @@ def gone(server, link, app, port):
     link.say("reset", opened.session, payload=b"\2")
     link.expect("closed", session=opened.session)
     assert is_reset(app)
-    return link
+    return link, hello.attempt
+
+
+def its_bulk_link(server, link, attempt, port):
+    """8.5, 5.8: who carries much beside another session gets a second link, and loses nothing with it."""
+    def next_frame(kind):
+        while (frame := link.frame()).type != kind:
+            pass
+        return frame
+
+    apps = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(2)]
+    sessions = [link.expect("open").session for _ in apps]
+    session, app, piece, said = sessions[1], apps[1], bytes(8192), 0
+    while not select.select([server.listener], [], [], 0.05)[0]:
+        assert said < 100 * len(piece), "it carries much, and does not join"
+        app.sendall(piece)
+        said += len(piece)
+        while (frame := next_frame("data")).sequence + len(frame.payload) < said:
+            assert frame.session == session
+        link.say("ack", session, 0, said)
+    bulk, hello = server.hello()
+    assert hello.attempt == attempt
+    server.accept_for_bulk(bulk, hello)
+    bulk.say("heartbeat", sequence=123_456, window=0)
+    while bulk.frame(beats=True).acknowledgement != 123_456:  # then it has read the welcome, too
+        pass
+    app.sendall(b"there")
+    bulk.expect("data", session=session, sequence=said, payload=b"there")  # all before was acknowledged
+    bulk.say("data", session, 0, said, payload=b"and back")
+    read(app, b"and back")
+    assert next_frame("ack").acknowledgement == 8
+    bulk.socket.close()
+    again = next_frame("data")
+    assert (again.session, again.sequence, again.payload) == (session, said, b"there")
+    for session, app in zip(sessions, apps):
+        link.say("reset", session, payload=b"\1")
+        assert next_frame("closed").session == session and is_reset(app)
 
 
 def farewell(link, cproxy):
@@ -825,7 +899,8 @@ def against_cproxy():
         link = false_servers(server, app, link)
         link = welcomes_that_are_lost(server, link)
         link = an_open_that_was_lost(server, link, port)
-        link = gone(server, link, app, port)
+        link, attempt = gone(server, link, app, port)
+        its_bulk_link(server, link, attempt, port)
         farewell(link, cproxy)
 
 

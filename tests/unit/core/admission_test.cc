@@ -529,6 +529,25 @@ TEST( Admission, WhereATunnelMayNotBeResumedItIsToldToItsOwnerOnly )
   EXPECT_EQ( world.decide( hello ).welcome.answer, Answer::resumed ) << "the same attempt, from where it may";
 }
 
+// --no-bulk-link of sproxy was once obeyed by honest clients only.
+TEST( Admission, WhoHasNoBulkLinksTakesNone )
+{
+  for ( const bool has_them : { false, true } ) {
+    World world;
+    Admission server { world.crypto,
+                       { .beat = 100ms, .capabilities = has_them ? bulk_link_capability : 0 },
+                       world.slots };
+    Claim client = world.client( 1 );
+    const Hello first = client.hello( {} );
+    ASSERT_EQ( client.answered( first, server.decide( first, {}, true ).welcome, {} ), Outcome::made );
+    const Hello hello = client.join( {} );
+    const auto decision = server.decide( hello, {}, true );
+    EXPECT_EQ( decision.welcome.answer, has_them ? Answer::joined : Answer::refused );
+    EXPECT_EQ( decision.record != nullptr, has_them );
+    EXPECT_EQ( client.answered( hello, decision.welcome, {} ), has_them ? Outcome::joined : Outcome::refused );
+  }
+}
+
 TEST( Admission, AClientHasOnlySoManyTunnels )
 {
   TestCrypto crypto;

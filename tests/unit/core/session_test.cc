@@ -1,5 +1,5 @@
+#include "core/bytes.hh"
 #include "core/session.hh"
-
 #include "unit/core/support.hh"
 
 #include <gtest/gtest.h>
@@ -55,6 +55,44 @@ TEST( Session, IsNotOverBeforeItSpokeOnTheLinkThatTookOver )
   EXPECT_FALSE( one.session.over() );
   one.speak(); // resume, which says what was delivered
   EXPECT_TRUE( one.session.over() );
+}
+
+// What was rewound by a resume in the middle of a link counted as never said, and the stream went on the bulk link
+// at once. There it overtook what was still under way on this one, which then left a gap, and the link was dropped.
+TEST( Session, ChangesLinksOnlyWhenAllThatWasEverSaidIsDelivered )
+{
+  Alone one;
+  const auto hear = [&]( FrameType type, Position delivered, std::string_view payload = {} ) {
+    const FrameHeader header { .type = type, .window = 65536, .session = 1, .acknowledgement = delivered };
+    ASSERT_EQ( one.session.receive( Frame { header, raw( payload ) } ), std::nullopt );
+  };
+  const auto say = [&]( std::size_t bytes ) {
+    ASSERT_EQ( write_into( one.session.outflow(), stream( 0, bytes ) ), bytes );
+    while ( one.session.has_something_to_say() ) {
+      one.speak();
+    }
+  };
+  one.session.measure( Time { 1h } );
+  hear( FrameType::ack, 0 );
+  say( 40000 );
+  hear( FrameType::ack, 40000 );
+  one.session.measure( Time { 1h } + BulkMeter::span );
+  ASSERT_TRUE( one.session.sends_much() );
+
+  say( 3000 );
+  Bytes next( sizeof( Position ) ); // 41,000: the peer had no memory for what follows
+  ByteWriter { next }.number( Position { 41000 } );
+  hear( FrameType::resume, 41000, text( next ) );
+  one.session.choose_link();
+  EXPECT_FALSE( one.session.bulk_due() ) << "what was said from there on may still be under way";
+  EXPECT_TRUE( one.session.has_something_to_say() );
+  one.speak();
+  one.session.choose_link();
+  EXPECT_FALSE( one.session.has_something_to_say() );
+  hear( FrameType::ack, 43000 );
+  one.session.choose_link();
+  ASSERT_EQ( write_into( one.session.outflow(), "and the rest" ), 12U );
+  EXPECT_TRUE( one.session.bulk_due() );
 }
 
 TEST( Session, TakesNoFrameThatIsNotForSessions )
