@@ -90,8 +90,15 @@ class Peer:
         if attempt is None:
             self.attempt += 1
             attempt = self.attempt
-        fields = dict(purpose=2, instance=self.instance, run=self.run, tunnel=self.tunnel, attempt=attempt, nonce=os.urandom(32))
-        stated = statement(b"hello", link.binding, self.tunnel, wire.hello(**fields))
+        return self._proved(link, b"hello", 2, attempt, secret)
+
+    def claim_for_bulk(self, link, attempt=None, secret=None):
+        """The hello that makes this link the bulk link beside the one that carries the tunnel, of our last attempt."""
+        return self._proved(link, b"join", 3, self.attempt if attempt is None else attempt, secret)
+
+    def _proved(self, link, label, purpose, attempt, secret):
+        fields = dict(purpose=purpose, instance=self.instance, run=self.run, tunnel=self.tunnel, attempt=attempt, nonce=os.urandom(32))
+        stated = statement(label, link.binding, self.tunnel, wire.hello(**fields))
         secrets = [secret] if secret else [self.secret, self.before]
         proofs = [mac(each, stated) if each else bytes(32) for each in secrets]
         return wire.hello(**fields, **dict(zip(("proof", "proof_before"), proofs)))

@@ -5,7 +5,8 @@ import struct
 import time
 
 HELLO, WELCOME, HEARTBEAT, GOODBYE, OPEN, OPENED, RESUME, DATA, ACK, END, RESET, CLOSED = range(1, 13)
-MADE, RESUMED, GONE, LATER, REFUSED, OVERTAKEN = range(1, 7)
+MADE, RESUMED, GONE, LATER, REFUSED, OVERTAKEN, JOINED = range(1, 8)
+BULK_LINK = 1  # a capability
 MAGIC = b"HFST"
 
 
@@ -16,8 +17,9 @@ def frame(kind, session=0, sequence=0, acknowledgement=0, payload=b"", window=1 
 
 
 def hello(purpose=1, instance=None, tunnel=bytes(16), attempt=1, nonce=None, proof=bytes(32), proof_before=bytes(32),
-          beat_us=100_000, magic=MAGIC, version=1, lowest=1, run=None, window=1 << 20):
-    payload = magic + struct.pack("!BBBBIII", version, lowest, purpose, 0, 0, beat_us, window)
+          beat_us=100_000, magic=MAGIC, version=1, lowest=1, run=None, window=1 << 20,
+          capabilities=0):
+    payload = magic + struct.pack("!BBBBIII", version, lowest, purpose, 0, capabilities, beat_us, window)
     payload += instance or os.urandom(16)
     payload += struct.pack(">Q", time.time_ns()) if run is None else run  # rises, as that of a client that starts again
     return payload + tunnel + struct.pack("!Q", attempt) + (nonce or os.urandom(32)) + proof + proof_before
