@@ -25,7 +25,7 @@ import tls
 import wire
 from flows import Listener, Source, ask, dial, pair
 from peer import Peer
-from ssh import PORT, checksum, ssh, start_sshd
+from ssh import PORT, Transfer, ssh, start_sshd
 
 part = sys.argv[1] if len(sys.argv) > 1 else "beside"
 RATE = 16_000      # kbit/s of each scp, so that it lasts
@@ -105,42 +105,12 @@ def bulk_is_on(world, links, held, address, what):
     world.check(carried.get(address, 0) > 1_000_000 and others < carried[address] / 10, f"it is on one link: {carried[address]} bytes, {others} on the other")
 
 
-class Transfer:
-    """An scp in each direction through cproxy, compared when it ends."""
-
-    def __init__(self, world, net, options, size):
-        self.world, self.net, self.options, self.programs = world, net, options, []
-        self.original, self.there, self.back = (world.folder / name for name in ("original", "there", "back"))
-        self.original.write_bytes(os.urandom(size))
-
-    def start(self, way):
-        source, goal = {"up": (self.original, f"root@127.0.0.1:{self.there}"),
-                        "down": (f"root@127.0.0.1:{self.original}", self.back)}[way]
-        self.programs.append(self.net.client.start(f"scp-{way}-{len(self.programs)}", harness.find("scp"), *self.options, "-q", "-l", RATE,
-                                                   "-P", 5000, source, goal))
-
-    def running(self):
-        return all(program.running() for program in self.programs)
-
-    def stop(self):
-        for program in self.programs:
-            program.kill()
-        self.programs = []
-
-    def finish(self, timeout=120):
-        self.world.check(self.running(), "all this happened in the middle of the transfers")
-        for program in self.programs:
-            self.world.same(program.wait(timeout), 0, f"{program.name} ended well")
-        self.programs = []
-        self.world.same((checksum(self.there), checksum(self.back)), (checksum(self.original),) * 2, "the same checksum, up and down")
-
-
 def start(world, size):
     net = harness.Routed(world)
     options = start_sshd(world, net.server)
     sproxy = world.sproxy(net.server, "--log-level", "debug", "--target", f"127.0.0.1:{PORT}", 6000)
     cproxy = world.cproxy(net.client, "--log-level", "debug", 5000, net.server_address, 6000)
-    return net, sproxy, cproxy, options, Links(world, net, cproxy), Transfer(world, net, options, size)
+    return net, sproxy, cproxy, options, Links(world, net, cproxy), Transfer(world, net, options, size, RATE)
 
 
 def beside(world):

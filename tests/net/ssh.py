@@ -1,4 +1,8 @@
-"""Real OpenSSH: a server with keys of its own, and a far shell behind it."""
+"""Real OpenSSH: a server with keys of its own.
+
+    ssh         a far shell at a terminal (telnet.py)
+    Transfer    an scp in each direction
+"""
 
 import hashlib
 import os
@@ -43,3 +47,33 @@ def ssh(world, space, options, address, port, name):
 
 def checksum(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+class Transfer:
+    """An scp in each direction through cproxy on port 5000, with so many kbit/s, compared when it ends."""
+
+    def __init__(self, world, net, options, size, rate):
+        self.world, self.net, self.options, self.rate, self.programs = world, net, options, rate, []
+        self.original, self.there, self.back = (world.folder / name for name in ("original", "there", "back"))
+        self.original.write_bytes(os.urandom(size))
+
+    def start(self, way):
+        source, goal = {"up": (self.original, f"root@127.0.0.1:{self.there}"),
+                        "down": (f"root@127.0.0.1:{self.original}", self.back)}[way]
+        self.programs.append(self.net.client.start(f"scp-{way}-{len(self.programs)}", harness.find("scp"), *self.options, "-q", "-l", self.rate,
+                                                   "-P", 5000, source, goal))
+
+    def running(self):
+        return all(program.running() for program in self.programs)
+
+    def stop(self):
+        for program in self.programs:
+            program.kill()
+        self.programs = []
+
+    def finish(self, timeout=120):
+        self.world.check(self.running(), "all this happened in the middle of the transfers")
+        for program in self.programs:
+            self.world.same(program.wait(timeout), 0, f"{program.name} ended well")
+        self.programs = []
+        self.world.same((checksum(self.there), checksum(self.back)), (checksum(self.original),) * 2, "the same checksum, up and down")
