@@ -292,7 +292,7 @@ def row(mutant):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "mutants")
-    parser.add_argument("--only", default="", help="mistakes whose file and description contain this")
+    parser.add_argument("--only", default="", help="mistakes whose file and description match this expression")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--check", action="store_true", help="only see whether the mistakes fit the code")
     options = parser.parse_args()
@@ -304,7 +304,7 @@ def main():
         return 2
     if options.check:
         return 0
-    mutants = [m for m in mutants if options.only in str(m)]
+    mutants = [m for m in mutants if re.search(options.only, str(m))]
     build = Build(options.build.resolve())
     worlds = baseline(build)
     print("without any mistake all is well: " + ", ".join(f"{n} worlds of {w}" for w, n in worlds.items()), file=sys.stderr)

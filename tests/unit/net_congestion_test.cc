@@ -2,6 +2,7 @@
 
 #include "net/error.hh"
 #include "net/socket.hh"
+#include "unit/process.hh"
 
 #include <gmock/gmock.h>
 
@@ -9,6 +10,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -97,6 +99,33 @@ TEST( Congestion, WhatIsNotForEverybodyIsRefusedToRootAsWell )
     }
   }
   GTEST_SKIP() << "everybody may use every algorithm of this machine";
+}
+
+TEST( Congestion, AnyOtherFailureIsSaid )
+{
+  EXPECT_THAT( [] { require_congestion_control( "" ); },
+               ThrowsMessage<StartupError>( HasSubstr( "cannot use '': Invalid argument" ) ) );
+}
+
+// As in a container that hides /proc/sys: what is not listed may be for everybody all the same, but what the kernel
+// refuses to us is not.
+TEST( Congestion, WhereTheListsCannotBeReadTheKernelIsBelieved )
+{
+  if ( ::geteuid() != 0 ) {
+    GTEST_SKIP() << "needs root, to go where there is no /proc";
+  }
+  const auto allowed = listed( "allowed" );
+  test::in_a_process( [&allowed] {
+    const auto available = listed( "available" );
+    ASSERT_EQ( ::chroot( "/dev" ), 0 ); // any folder without a /proc
+    ASSERT_EQ( ::setuid( 65534 ), 0 );
+    EXPECT_NO_THROW( require_congestion_control( "reno" ) );
+    for ( const std::string& name : available ) {
+      if ( std::ranges::find( allowed, name ) == allowed.end() ) {
+        EXPECT_THROW( require_congestion_control( name ), StartupError ) << name;
+      }
+    }
+  } );
 }
 
 } // namespace

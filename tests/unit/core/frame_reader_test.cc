@@ -145,6 +145,15 @@ TEST( FrameReader, NothingIsReadBehindAMistake )
   const auto reading = read( greeting( FrameType::hello ) + fine + broken + fine, byte_by_byte );
   EXPECT_EQ( reading.frames.size(), 2U );
   EXPECT_EQ( reading.fault, Fault::unknown_type );
+
+  // Nor of what is fed when the mistake has been seen.
+  FrameReader reader { FrameType::hello };
+  const std::string head = greeting( FrameType::hello ) + broken;
+  reader.feed( raw( head ) );
+  EXPECT_TRUE( reader.next() );
+  EXPECT_FALSE( reader.next() );
+  reader.feed( raw( fine ) );
+  EXPECT_FALSE( reader.next() );
 }
 
 TEST( FrameReader, AStrangerCannotMakeItHoldMoreThanAGreeting )

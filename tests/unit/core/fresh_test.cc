@@ -69,6 +69,21 @@ TEST( Fresh, HasSoManyPlacesAndGetsThemBackTogether )
   EXPECT_FALSE( fresh.full() );
   fresh.append( list, raw( "y" ) );
   EXPECT_EQ( all( fresh, list ), "y" );
+  std::array<std::span<const std::byte>, 2> slices;
+  EXPECT_EQ( fresh.peek( list, slices ), 1U ) << "and goes on nowhere";
+}
+
+TEST( Fresh, ShowsNoMoreThanThereAreSlicesFor )
+{
+  Fresh fresh;
+  Fresh::List list;
+  for ( int i = 0; i < 3; ++i ) {
+    fresh.append( list, raw( "x" ) );
+  }
+  std::array<std::span<const std::byte>, 3> slices;
+  EXPECT_EQ( fresh.peek( list, std::span { slices }.first( 2 ) ), 2U );
+  EXPECT_FALSE( slices[1].empty() );
+  EXPECT_TRUE( slices[2].empty() ) << "this one is not ours";
 }
 
 } // namespace

@@ -290,6 +290,28 @@ TEST( Inflow, APeerThatNeverHeardOfASmallerWindowIsNotAccused )
   EXPECT_EQ( sink.read().substr( 0, C ), bytes.substr( 2 * C, C ) );
 }
 
+// Then the window is where it got to: no less than nothing, when all of that has been delivered.
+TEST( Inflow, TheWindowIsWhereAPeerGotToThatNeverHeardOfASmallerOne )
+{
+  Sink sink { 4 * C, 4 };
+  const std::string bytes = stream( 0, 4 * C );
+  for ( Position from = 0; from < 4 * C; from += C ) { // two fit
+    EXPECT_EQ( sink.data( from, bytes.substr( from, C ) ), std::nullopt );
+  }
+  EXPECT_EQ( sink.read(), bytes.substr( 0, 2 * C ) );
+  const std::array others { sink.pool->take(), sink.pool->take(), sink.pool->take() };
+  ASSERT_TRUE( sink.in.replay_due() );
+  sink.in.replay_asked();
+  ASSERT_EQ( sink.in.window(), C );
+  for ( const Pool::Index chunk : others ) {
+    sink.pool->give( chunk );
+  }
+  EXPECT_EQ( sink.data( 2 * C, bytes.substr( 2 * C, C ) ), std::nullopt );
+  EXPECT_EQ( sink.data( 3 * C, bytes.substr( 3 * C ) ), std::nullopt );
+  EXPECT_EQ( sink.read(), bytes.substr( 2 * C ) );
+  EXPECT_EQ( sink.in.window(), 0U );
+}
+
 // -- the window --------------------------------------------------------------------------------------------------
 
 TEST( Inflow, NewsIsUrgentWhenAQuarterOfTheWindowWasDelivered )
@@ -485,6 +507,16 @@ TEST( Inflow, BytesThatComeLateMayGoByTheOfferOfAProcessThatDied )
   EXPECT_EQ( sink.data( 0, std::string( 100, 'x' ) ), std::nullopt );
 }
 
+// What lay before them may have gone with the link; on the present one it is no excuse.
+TEST( Inflow, BytesThatComeLateBehindAGapAreNoFault )
+{
+  Sink sink;
+  EXPECT_EQ( sink.in.place_late( 50, raw( "x" ) ), std::nullopt );
+  EXPECT_EQ( sink.in.place_end_late( 51 ), std::nullopt );
+  EXPECT_EQ( sink.in.next(), 0U );
+  EXPECT_EQ( sink.data( 50, "x" ), Fault::gap );
+}
+
 // -- bytes where they arrived -------------------------------------------------------------------------------------
 
 // An inflow whose bytes stay where they were read into, which is `scratch`, until keep().
@@ -632,6 +664,69 @@ TEST( InflowInPlace, ABrokenSessionLetsGoOfBoth )
   EXPECT_TRUE( sink.in.empty() );
   EXPECT_EQ( sink.pool->used(), 0U );
   EXPECT_EQ( sink.in.next(), 150U );
+}
+
+TEST( InflowInPlace, AnEndInTheMiddleOfWhatHasArrivedIsAFault )
+{
+  FreshSink sink;
+  EXPECT_EQ( sink.data( 0, sink.here( 0, 100 ) ), std::nullopt );
+  EXPECT_EQ( sink.in.place_end( 50 ), Fault::after_end );
+  EXPECT_EQ( sink.in.place_end( 100 ), std::nullopt );
+  EXPECT_EQ( sink.read(), stream( 0, 100 ) );
+  EXPECT_TRUE( sink.in.end_due() );
+}
+
+// Bytes were let go, and the smaller window that was offered then is lost with its link. The window is where the
+// peer got to: no less than nothing, when all that has been delivered.
+TEST( InflowInPlace, APeerThatNeverHeardOfASmallerWindowIsNotAccused )
+{
+  FreshSink sink { 2 };
+  EXPECT_EQ( sink.data( 0, sink.here( 0, 3 * C ) ), std::nullopt );
+  sink.keep(); // one chunk's worth
+  EXPECT_EQ( sink.read(), stream( 0, C ) );
+  static_cast<void>( sink.pool->take() );
+  ASSERT_TRUE( sink.in.replay_due() );
+  sink.in.replay_asked();
+  ASSERT_EQ( sink.in.window(), C );
+  const std::string again = stream( C, 2 * C );
+  EXPECT_EQ( sink.data( C, again ), std::nullopt );
+  EXPECT_EQ( sink.read(), again );
+  EXPECT_EQ( sink.in.window(), 0U );
+}
+
+// As a program does whose socket takes all slices at once.
+TEST( InflowInPlace, WhatIsHeldAndWhatIsFreshMayBeReadInOneGo )
+{
+  for ( const std::size_t most : { 120U, 150U } ) {
+    FreshSink sink;
+    EXPECT_EQ( sink.data( 0, sink.here( 0, 100 ) ), std::nullopt );
+    sink.keep();
+    const std::string more = stream( 100, 50 );
+    EXPECT_EQ( sink.data( 100, more ), std::nullopt );
+    std::array<std::span<const std::byte>, 4> slices;
+    ASSERT_EQ( sink.in.readable( slices ), 2U );
+    EXPECT_EQ( text( slices[0] ) + text( slices[1] ), stream( 0, 150 ) );
+    sink.in.consume( most, at( 0s ) );
+    EXPECT_EQ( sink.in.held(), 150 - most );
+    EXPECT_EQ( sink.read(), stream( most, 150 - most ) );
+  }
+}
+
+// However large they are: no more than so many chunks are filled with one view.
+TEST( InflowInPlace, NothingIsKeptBehindBytesThatWereLetGo )
+{
+  TestPool pool { 64 };
+  Fresh fresh;
+  InflowRecord record;
+  Inflow in { *pool, record, { 16 * C, 16 * C }, nullptr, &fresh };
+  const std::string bytes = stream( 0, 6 * C );
+  EXPECT_EQ( in.place( 0, raw( bytes ).first( 5 * C ) ), std::nullopt );
+  EXPECT_EQ( in.place( 5 * C, raw( bytes ).subspan( 5 * C, 100 ) ), std::nullopt );
+  in.keep();
+  EXPECT_TRUE( in.hungry() );
+  EXPECT_EQ( in.held(), 4 * C );
+  EXPECT_EQ( in.next(), 4 * C );
+  EXPECT_EQ( read_from( in, std::string::npos, at( 0s ) ), bytes.substr( 0, 4 * C ) );
 }
 
 } // namespace

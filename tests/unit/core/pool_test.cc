@@ -282,5 +282,58 @@ TEST( Pool, LabelsAreForWhoWantsThem )
   EXPECT_EQ( labels.at( mine ).owner, 0U ) << "nobody's any more";
 }
 
+TEST( Pool, WhatWasOverwrittenIsCleanUntilSomebodyWritesIntoIt )
+{
+  TestPool pool { 2 };
+  const Pool::Index chunk = pool->take();
+  pool->give( chunk, true );
+  pool->sweep();
+  pool->sweep();
+  ASSERT_EQ( pool->take(), chunk );
+  pool->give( chunk );
+  EXPECT_FALSE( pool->to_sweep() ) << "it would be overwritten again each time";
+}
+
+TEST( Pool, AChunkIsTakenWithoutTheChainThatItWasIn )
+{
+  for ( const bool soiled : { false, true } ) {
+    TestPool pool { 3 };
+    const Pool::Index first = pool->take();
+    const Pool::Index second = pool->take();
+    pool->set_next( first, second );
+    pool->give( second, soiled );
+    pool->give( first, soiled );
+    ASSERT_EQ( pool->take(), first );
+    EXPECT_EQ( pool->next( first ), Pool::none ) << soiled;
+  }
+}
+
+TEST( Pool, ChunksThatHaveTheirPagesAreTakenFirst )
+{
+  TestPool pool { 4, 1 };
+  const std::array chunks { pool->take(), pool->take(), pool->take() };
+  for ( const Pool::Index chunk : chunks ) {
+    pool->give( chunk );
+  }
+  static_cast<void>( discarded_of( pool ) );
+  const auto cold = discarded_of( pool );
+  ASSERT_EQ( cold.size(), 2U );
+  EXPECT_FALSE( cold.contains( pool->bytes( pool->take() ).data() ) );
+}
+
+TEST( Pool, WhatLiesInFreeChunksAfterACrashIsDiscarded )
+{
+  TestPool dead { 4 };
+  const std::array chunks { dead->take( { .owner = 1 } ),
+                            dead->take( { .owner = 1 } ),
+                            dead->take( { .owner = 2 } ) };
+  dead->give( chunks[1], true );
+  TestPool pool { dead };
+  std::set<const std::byte*> discarded;
+  pool->recover( 4, [&]( std::span<std::byte> bytes ) { discarded.insert( bytes.data() ); } );
+  EXPECT_EQ( discarded, std::set<const std::byte*> { pool->bytes( chunks[1] ).data() } );
+  EXPECT_EQ( pool->used(), 2U );
+}
+
 } // namespace
 } // namespace holdfast

@@ -85,5 +85,20 @@ TEST( Queue, BehavesAsAListWould )
   }
 }
 
+TEST( Queue, WhoWasInAQueueThatIsClearedIsInNone )
+{
+  std::array<Item, 3> items;
+  Here queue;
+  for ( Item& item : items ) {
+    queue.push_back( item );
+  }
+  queue.clear();
+  EXPECT_TRUE( queue.empty() );
+  EXPECT_EQ( queue.size(), 0U );
+  for ( Item& item : items ) {
+    EXPECT_FALSE( queue.has( item ) );
+  }
+}
+
 } // namespace
 } // namespace holdfast
