@@ -16,8 +16,8 @@ public:
   static constexpr std::size_t most = 256;
 
   // Four KiB need not be cleared for each call.
-  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only those that are used are ever looked at
   template<class Byte>
+  // NOLINTNEXTLINE(cppcoreguidelines-pro-type-member-init): only those that are used are ever looked at
   explicit IoVectors( std::span<const std::span<Byte>> slices )
   {
     assert( slices.size() <= most );
