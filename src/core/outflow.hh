@@ -65,6 +65,10 @@ public:
   [[nodiscard]] bool end_due() const { return ended() and sent_ == kept_.end(); }
   void consume_end();
   [[nodiscard]] bool something_due() const;
+  // Nothing is under way on any link, or waits in a queue: not even what was asked for again since.
+  [[nodiscard]] bool all_delivered() const { return acknowledged() == record_.sent_most; }
+  // What comes next was said before, on whatever link.
+  [[nodiscard]] bool says_again() const { return sent_ < record_.sent_most; }
 
   // For a link that does not carry the stream yet: the first bytes not acknowledged, in one piece, as far as the
   // peer permits. Whoever says them reports how many, for the peer may acknowledge them from then on.
