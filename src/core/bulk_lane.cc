@@ -14,7 +14,7 @@ void BulkLane::detach()
 
 void BulkLane::look( Session& session, Time now )
 {
-  session.measure( now );
+  session.measure( now, limits_ );
   if ( session.sends_much() or session.receives_much() ) {
     much_ = now;
   }

@@ -22,8 +22,8 @@ class BulkLane : public FrameSource
 {
 public:
   // `after_turn`: is told of each session that has had its turn here.
-  BulkLane( const Memory& memory, std::function<void( Session& )> after_turn )
-    : memory_( memory ), after_turn_( std::move( after_turn ) )
+  BulkLane( const Memory& memory, BulkMeter::Limits limits, std::function<void( Session& )> after_turn )
+    : memory_( memory ), limits_( limits ), after_turn_( std::move( after_turn ) )
   {}
 
   // -- the link ---------------------------------------------------------------------------------------------------
@@ -33,7 +33,7 @@ public:
   [[nodiscard]] bool attached() const { return attached_; }
   // A stream carried much a moment ago, in any of the two directions: a bulk link would be of use if there is
   // anybody else.
-  [[nodiscard]] bool carries_much( Time now ) const { return much_ and now - *much_ < 2 * BulkMeter::span; }
+  [[nodiscard]] bool carries_much( Time now ) const { return much_ and now - *much_ < 2 * limits_.span; }
 
   // -- sessions ---------------------------------------------------------------------------------------------------
   // Something happened to it: judges how much it carries, and where its stream belongs.
@@ -53,6 +53,7 @@ private:
   static void speak( Session& session, FrameBatch& batch );
 
   const Memory& memory_;
+  BulkMeter::Limits limits_;
   std::function<void( Session& )> after_turn_;
   bool attached_ = false;
   std::optional<Time> much_ {}; // was carried then

@@ -12,18 +12,22 @@ namespace holdfast {
 class BulkMeter
 {
 public:
-  // Below 1 Mbit/s, so that on a slow path half of it counts as well; a screen that is painted anew is less.
-  static constexpr Position least = 32768; // bytes,
-  static constexpr Duration span = std::chrono::milliseconds { 500 };
-
-  // How far the stream has come. Call it whenever that may have changed; it makes up its mind twice a second.
-  void look( Position position, Time now )
+  // What much is. Below 1 Mbit/s, so that on a slow path half of it counts as well; a screen that is painted anew
+  // is less.
+  struct Limits
   {
-    if ( now - since_ < span ) {
+    Position least = 32768; // bytes in each
+    Duration span = std::chrono::milliseconds { 500 };
+  };
+
+  // How far the stream has come. Call it whenever that may have changed; it makes up its mind once a span.
+  void look( Position position, Time now, Limits limits )
+  {
+    if ( now - since_ < limits.span ) {
       return;
     }
-    const auto spans = static_cast<Position>( ( now - since_ ) / span );
-    is_bulk_ = position - from_ >= spans * least;
+    const auto spans = static_cast<Position>( ( now - since_ ) / limits.span );
+    is_bulk_ = since_ != Time {} and position - from_ >= spans * limits.least;
     from_ = position;
     since_ = now;
   }

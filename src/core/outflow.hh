@@ -59,16 +59,16 @@ public:
 
   // -- to the link ------------------------------------------------------------------------------------------------
   [[nodiscard]] Position sent() const { return sent_; }
-  // All that was ever said of the stream, on whatever link, has been delivered.
-  [[nodiscard]] bool all_delivered() const { return acknowledged() == record_.sent_most; }
-  // What comes next was said before and has to be said again.
-  [[nodiscard]] bool repeats() const { return sent_ < record_.sent_most; }
   // Bytes at sent() that the peer's window permits, in one piece; empty when there are none.
   [[nodiscard]] std::span<const std::byte> readable();
   void consume( std::size_t count );
   [[nodiscard]] bool end_due() const { return ended() and sent_ == kept_.end(); }
   void consume_end();
   [[nodiscard]] bool something_due() const;
+  // Nothing is under way on any link, or waits in a queue: not even what was asked for again since.
+  [[nodiscard]] bool all_delivered() const { return acknowledged() == record_.sent_most; }
+  // What comes next was said before, on whatever link.
+  [[nodiscard]] bool says_again() const { return sent_ < record_.sent_most; }
 
   // For a link that does not carry the stream yet: the first bytes not acknowledged, in one piece, as far as the
   // peer permits. Whoever says them reports how many, for the peer may acknowledge them from then on.

@@ -159,6 +159,12 @@ Verdict Session::receive( const Frame& frame )
   return Fault::out_of_order;
 }
 
+Verdict Session::receive_bulk( const Frame& frame )
+{
+  const auto verdict = receive( frame );
+  return verdict == Fault::gap ? std::nullopt : verdict;
+}
+
 Verdict Session::receive_late( const Frame& frame )
 {
   const FrameHeader& header = frame.header;
@@ -224,7 +230,13 @@ bool Session::has_something_to_say() const
   if ( side_ == Side::acceptor and connected() and not on_link_.opened ) {
     return true;
   }
-  return stream_ == Stream::on_link and stream_due();
+  return stream_due_here();
+}
+
+// On the link that carries the tunnel.
+bool Session::stream_due_here() const
+{
+  return ( stream_ == Stream::on_link or ( stream_ == Stream::waits and outflow_.says_again() ) ) and stream_due();
 }
 
 bool Session::stream_due() const
@@ -271,7 +283,7 @@ void Session::speak( FrameBatch& batch, Time now, RoundTrip round_trip, std::siz
     say_resume( batch, now, round_trip );
     return;
   }
-  if ( stream_ == Stream::on_link and stream_due() ) {
+  if ( stream_due_here() ) {
     speak_stream( batch, header_with_news( FrameType::data, now, round_trip ), piece_max );
   } else if ( inflow_.news() ) {
     batch.put( header_with_news( FrameType::ack, now, round_trip ) );
@@ -365,10 +377,10 @@ void Session::say_resume( FrameBatch& batch, Time now, RoundTrip round_trip )
 
 // -- to the bulk link ---------------------------------------------------------------------------------------------
 
-void Session::measure( Time now )
+void Session::measure( Time now, BulkMeter::Limits limits )
 {
-  sends_.look( outflow_.acknowledged(), now );
-  receives_.look( inflow_.delivered(), now );
+  sends_.look( outflow_.acknowledged(), now, limits );
+  receives_.look( inflow_.delivered(), now, limits );
 }
 
 void Session::choose_link()
@@ -376,8 +388,8 @@ void Session::choose_link()
   const bool bulk = sends_much();
   if ( outflow_.all_delivered() ) {
     stream_ = bulk ? Stream::on_bulk_link : Stream::on_link;
-  } else if ( stream_ != Stream::on_bulk_link ) { // what the peer wants again, it must have before anything else
-    stream_ = bulk and not outflow_.repeats() ? Stream::waits : Stream::on_link;
+  } else if ( stream_ != Stream::on_bulk_link ) {
+    stream_ = bulk ? Stream::waits : Stream::on_link;
   }
 }
 

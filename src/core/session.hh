@@ -27,6 +27,7 @@ struct SessionLimits
 {
   Outflow::Limits outflow {};
   Inflow::Limits inflow {};
+  BulkMeter::Limits bulk {};
 };
 
 // One TCP connection of the app, as one of the two proxies sees it: a stream in each direction and the few facts
@@ -97,6 +98,9 @@ public:
   // hello. A session that the peer does not know yet may begin with `peer_window` bytes.
   void new_link( std::size_t peer_window, std::uint64_t hello = 0 );
   [[nodiscard]] Verdict receive( const Frame& frame );
+  // Data or an end on the bulk link. A gap is nobody's mistake there: the peer may have lost that link before us,
+  // and what it says again on the other one may have filled a hole behind which this still comes.
+  [[nodiscard]] Verdict receive_bulk( const Frame& frame );
   // Data, an end or an acknowledgement on a link that was replaced.
   [[nodiscard]] Verdict receive_late( const Frame& frame );
 
@@ -120,11 +124,12 @@ public:
   [[nodiscard]] bool something_can_wait() const;
 
   // -- to the bulk link (BulkLane) --------------------------------------------------------------------------------
-  void measure( Time now );
+  void measure( Time now, BulkMeter::Limits limits );
   [[nodiscard]] bool sends_much() const { return sends_.is_bulk(); }
   [[nodiscard]] bool receives_much() const { return receives_.is_bulk(); }
-  // There is a bulk link: whether our stream goes on it from now on. It changes links when all that was said of it
-  // has been delivered, and says nothing until then if it must.
+  // There is a bulk link: whether our stream goes on it from now on. It changes links when all that was ever said
+  // of it has been delivered, and says nothing new until then if it must. That the peer asks for something again is
+  // no delivery: what was said behind that is still under way, and would be a gap once it came on the other link.
   void choose_link();
   // There is none any more; what was said there and is not acknowledged is said again. Whether that is anything.
   bool leave_bulk_link();
@@ -143,6 +148,7 @@ private:
   }
   void reset_by_peer( ResetReason reason );
   [[nodiscard]] bool stream_due() const;
+  [[nodiscard]] bool stream_due_here() const;
   void speak_stream( FrameBatch& batch, FrameHeader header, std::size_t piece_max );
   [[nodiscard]] FrameHeader header( FrameType type ) const;
   [[nodiscard]] FrameHeader header_with_news( FrameType type, Time now, RoundTrip round_trip );
@@ -183,7 +189,7 @@ private:
   enum class Stream : std::uint8_t
   {
     on_link,
-    waits, // until all that was said is acknowledged; then it goes on the bulk link
+    waits, // until all that was ever said is acknowledged, saying nothing new; then it goes on the bulk link
     on_bulk_link
   };
   Stream stream_ = Stream::on_link;

@@ -36,7 +36,7 @@ Tunnel::Tunnel( Side side, TunnelRecord& record, Memory memory, SessionLimits li
   , record_( record )
   , memory_( memory )
   , limits_( limits )
-  , bulk_( memory_, [this]( Session& session ) { drop_if_over( session ); } )
+  , bulk_( memory_, limits.bulk, [this]( Session& session ) { drop_if_over( session ); } )
 {}
 
 Tunnel::~Tunnel()
@@ -267,7 +267,7 @@ Verdict Tunnel::receive( const Frame& frame )
   if ( session == nullptr ) {
     return receive_for_unknown( header );
   }
-  if ( const auto fault = hear( *session, frame ) ) {
+  if ( const auto fault = hear( *session, frame, &Session::receive ) ) {
     return fault;
   }
   if ( header.type == FrameType::reset ) {
@@ -281,10 +281,10 @@ Verdict Tunnel::receive( const Frame& frame )
   return std::nullopt;
 }
 
-Verdict Tunnel::hear( Session& session, const Frame& frame )
+Verdict Tunnel::hear( Session& session, const Frame& frame, Receive way )
 {
   serve( session );
-  const auto fault = session.receive( frame );
+  const auto fault = ( session.*way )( frame );
   serve_nobody();
   if ( session.inflow().has_fresh() ) {
     fresh_.push_back( session );
@@ -394,7 +394,7 @@ Verdict Tunnel::receive_bulk( const Frame& frame )
   if ( session == nullptr ) {
     return std::nullopt; // it was said before the peer heard that the session is over
   }
-  const auto fault = hear( *session, frame );
+  const auto fault = hear( *session, frame, &Session::receive_bulk );
   touch( *session );
   return fault;
 }

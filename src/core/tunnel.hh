@@ -132,7 +132,8 @@ public:
 private:
   [[nodiscard]] Session* find( SessionId id );
   [[nodiscard]] Verdict receive_for_unknown( const FrameHeader& header );
-  [[nodiscard]] Verdict hear( Session& session, const Frame& frame );
+  using Receive = Verdict ( Session::* )( const Frame& frame );
+  [[nodiscard]] Verdict hear( Session& session, const Frame& frame, Receive way );
   [[nodiscard]] Session* make( SessionId id, std::size_t peer_window );
   void give_turn( Session& session );
   [[nodiscard]] Session* next_turn();

@@ -181,9 +181,10 @@ public:
       }
     } );
   }
-  [[nodiscard]] bool idle() const
+  [[nodiscard]] bool idle()
   {
-    return not tunnel.wants_to_transmit() and not tunnel.has_touched() and tunnel.deadline() == never;
+    return not tunnel.wants_to_transmit() and not tunnel.bulk().wants_to_transmit() and not tunnel.has_touched()
+           and tunnel.deadline() == never;
   }
 
 private:
@@ -232,16 +233,16 @@ struct Pipe
   Bytes piece {}; // what arrived last: payloads lie in it
 
   // The sender writes what it has to say, as far as its socket takes it.
-  void fill( FrameBatch& batch, Tunnel* tunnel, Time now )
+  void fill( FrameBatch& batch, FrameSource* source, Time now )
   {
     bool more = true;
     while ( more and wire.size() < capacity ) {
       batch.start( rest );
-      if ( tunnel != nullptr ) {
-        tunnel->transmit( batch, now, 10ms );
+      if ( source != nullptr ) {
+        source->transmit( batch, now, 10ms );
       }
       const std::size_t taken = std::min( batch.bytes(), capacity - wire.size() );
-      more = tunnel != nullptr and batch.bytes() > 0;
+      more = source != nullptr and batch.bytes() > 0;
       std::string all = gathered( batch );
       wire.append( all, 0, taken );
       batch.finish( taken );
@@ -274,6 +275,7 @@ struct Setup
   std::size_t window_max = 1U << 20U;
   Quotas* far_quotas = nullptr; // of the acceptor's memory
   bool in_place = true;         // payloads stay until Tunnel::deliver_fresh()
+  BulkMeter::Limits bulk {};
 };
 
 class Pair
@@ -310,6 +312,7 @@ public:
   {
     late_up_ = std::exchange( up_, std::nullopt );
     late_down_ = std::exchange( down_, std::nullopt );
+    lose_bulk();
     up_.emplace( FrameType::hello ).wire = greeting( FrameType::hello );
     up_->wire.append( text( early_ ) );
     down_.emplace( FrameType::welcome ).wire = greeting( FrameType::welcome );
@@ -330,9 +333,28 @@ public:
     opener_moved_ = true;
     up_.reset();
     down_.reset();
+    lose_bulk();
     opener.tunnel.detach();
     acceptor.tunnel.detach();
   }
+  // A second link, for bulk, beside it; one before is lost.
+  void join()
+  {
+    cut_bulk();
+    bulk_up_.emplace( FrameType::hello ).wire = greeting( FrameType::hello );
+    bulk_down_.emplace( FrameType::welcome ).wire = greeting( FrameType::welcome );
+    opener.tunnel.attach_bulk();
+    acceptor.tunnel.attach_bulk();
+  }
+  // With all that is under way on it.
+  void cut_bulk()
+  {
+    lose_bulk();
+    opener.tunnel.detach_bulk();
+    acceptor.tunnel.detach_bulk();
+  }
+  std::size_t bulk_up_most = std::string::npos; // as up_most
+  std::size_t bulk_down_most = std::string::npos;
   std::size_t up_most = std::string::npos; // bytes that arrive in a step; 0: the network has stopped
   std::size_t down_most = std::string::npos;
   std::size_t capacity = 65536;                  // of the wires: the kernel's buffers
@@ -344,6 +366,7 @@ public:
     now += passes;
     opener.turn( now );
     acceptor.turn( now );
+    step_bulk();
     if ( up_ ) {
       up_->capacity = capacity;
       down_->capacity = std::min( capacity, down_capacity );
@@ -364,6 +387,12 @@ public:
     }
   }
   std::size_t late_most = std::string::npos; // bytes that arrive in a step on the link that was replaced
+  void steps( int count )
+  {
+    while ( count-- > 0 ) {
+      step();
+    }
+  }
   // Until nothing moves any more, or for so long.
   void run( Duration most = 10s )
   {
@@ -371,8 +400,8 @@ public:
       step();
       if ( opener.idle() and acceptor.idle()
            and ( not up_
-                 or ( up_->wire.empty() and down_->wire.empty() and up_->rest.empty()
-                      and down_->rest.empty() ) ) ) {
+                 or ( up_->wire.empty() and down_->wire.empty() and up_->rest.empty() and down_->rest.empty() ) )
+           and ( not bulk_up_ or ( bulk_up_->wire.empty() and bulk_down_->wire.empty() ) ) ) {
         return;
       }
     }
@@ -396,7 +425,41 @@ private:
   }
   [[nodiscard]] SessionLimits limits() const
   {
-    return { .outflow = { setup_.window_max }, .inflow = { setup_.window, setup_.window_max } };
+    return { .outflow = { setup_.window_max },
+             .inflow = { setup_.window, setup_.window_max },
+             .bulk = setup_.bulk };
+  }
+  void lose_bulk()
+  {
+    bulk_up_.reset();
+    bulk_down_.reset();
+  }
+  // Before the other link has its turn, and after what has arrived there was served.
+  void step_bulk()
+  {
+    if ( bulk_up_ ) {
+      bulk_up_->fill( batch_, &opener.tunnel.bulk(), now );
+      bulk_down_->fill( batch_, &acceptor.tunnel.bulk(), now );
+      carry_bulk( *bulk_up_, bulk_up_most, acceptor );
+    }
+    if ( bulk_down_ ) {
+      carry_bulk( *bulk_down_, bulk_down_most, opener );
+    }
+  }
+  void carry_bulk( Pipe& pipe, std::size_t most, End& to )
+  {
+    const auto fault = pipe.deliver( most, [&]( const Frame& frame ) -> Verdict {
+      if ( frame.header.type == FrameType::hello or frame.header.type == FrameType::welcome ) {
+        return std::nullopt;
+      }
+      ++bulk_frames[frame.header.type];
+      return to.tunnel.receive_bulk( frame );
+    } );
+    to.deliver_fresh( now );
+    if ( fault ) {
+      faults.push_back( *fault );
+      cut_bulk();
+    }
   }
   void carry( Pipe& pipe, std::size_t most, End& to, bool late = false )
   {
@@ -420,6 +483,8 @@ private:
   FrameBatch batch_ {};
   std::optional<Pipe> up_ {};
   std::optional<Pipe> down_ {};
+  std::optional<Pipe> bulk_up_ {};
+  std::optional<Pipe> bulk_down_ {};
   std::optional<Pipe> late_up_ {}; // the link before
   std::optional<Pipe> late_down_ {};
   bool opener_moved_ = true;
@@ -431,7 +496,8 @@ public:
   End acceptor;
   Time now { 1h };
   std::vector<Fault> faults {};
-  std::map<FrameType, std::size_t> frames {}; // that arrived, both ways
+  std::map<FrameType, std::size_t> frames {};      // that arrived, both ways
+  std::map<FrameType, std::size_t> bulk_frames {}; // the same, on the bulk link
   TestMemory& near_memory() { return near_; }
   TestMemory& far_memory() { return far_; }
 };
