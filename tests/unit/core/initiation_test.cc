@@ -98,12 +98,12 @@ TEST( Initiation, AnotherMagicIsAnotherProtocol )
 
 TEST( Initiation, FieldsOutOfRangeAreRefused )
 {
-  for ( const unsigned purpose : { 0U, 3U, 255U } ) {
+  for ( const unsigned purpose : { 0U, 4U, 255U } ) {
     auto hello = some_hello();
     hello.purpose = static_cast<Purpose>( purpose );
     EXPECT_EQ( fault_in( decode_hello( encode( hello ) ) ), Fault::bad_field );
   }
-  for ( const unsigned answer : { 0U, 7U, 255U } ) {
+  for ( const unsigned answer : { 0U, 8U, 255U } ) {
     auto welcome = some_welcome();
     welcome.answer = static_cast<Answer>( answer );
     EXPECT_EQ( fault_in( decode_welcome( encode( welcome ) ) ), Fault::bad_field );

@@ -72,11 +72,11 @@ TEST( Session, ChangesLinksOnlyWhenAllThatWasEverSaidIsDelivered )
       one.speak();
     }
   };
-  one.session.measure( Time { 1h } );
+  one.session.measure( Time { 1h }, {} );
   hear( FrameType::ack, 0 );
   say( 40000 );
   hear( FrameType::ack, 40000 );
-  one.session.measure( Time { 1h } + BulkMeter::span );
+  one.session.measure( Time { 1h } + BulkMeter::Limits {}.span, {} );
   ASSERT_TRUE( one.session.sends_much() );
 
   say( 3000 );
