@@ -3,7 +3,7 @@
 import statistics
 
 OURS = {"clear": "#c8553d", "tls": "#c8553d"}
-LIMITS = {"direct": "#c9d1d9", "copy": "#c9d1d9", "framed": "#c9d1d9"}  # not for use: what there is to be had
+LIMITS = {"direct": "#c9d1d9", "copy": "#c9d1d9", "framed": "#c9d1d9", "sealed": "#c9d1d9"}  # not for use: what there is to be had
 OTHERS = "#7f9bb3"
 PANELS = [("up", "1 stream up, MB/s"), ("down", "1 stream down, MB/s"), ("up8", "8 streams up, MB/s"),
           ("up_cpu", "CPU of both hops, up, s/GB"), ("down_cpu", "CPU of both hops, down, s/GB"), ("small_p50", "64 bytes there and back, median, us")]

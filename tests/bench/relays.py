@@ -94,6 +94,10 @@ class Relays:
         return self._chain("framed", lambda port, to: [self.bench / "bench_probe", "near", port, to],
                            lambda port, to: [self.bench / "bench_probe", "far", port, to])
 
+    def sealed(self):
+        return self._chain("sealed", lambda port, to: [self.bench / "bench_probe", "tls-near", port, to],
+                           lambda port, to: [self.bench / "bench_probe", "tls-far", port, to])
+
     # ------------------------------------------------------------ in the clear
 
     def direct(self):
