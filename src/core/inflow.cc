@@ -112,13 +112,22 @@ Verdict Inflow::place_end( Position at )
   return std::nullopt;
 }
 
-Verdict Inflow::place_late( Position at, std::span<const std::byte> bytes )
+Verdict Inflow::place_bulk( Position at, std::span<const std::byte> bytes )
 {
+  if ( hole_ == Hole::let_go ) {
+    return std::nullopt; // it will be asked for
+  }
   const Hole before = hole_;
   const Verdict verdict = place( at, bytes );
+  hole_ = hole_ == Hole::none ? before : hole_;
+  return verdict == Fault::gap ? std::nullopt : verdict;
+}
+
+Verdict Inflow::place_late( Position at, std::span<const std::byte> bytes )
+{
+  const Verdict verdict = place_bulk( at, bytes );
   keep();
-  hole_ = before == Hole::asked and hole_ == Hole::none ? before : hole_;
-  return verdict == Fault::gap or verdict == Fault::beyond_window ? std::nullopt : verdict;
+  return verdict == Fault::beyond_window ? std::nullopt : verdict;
 }
 
 Verdict Inflow::place_end_late( Position at )

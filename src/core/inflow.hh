@@ -48,9 +48,12 @@ public:
   // -- from the link ----------------------------------------------------------------------------------------------
   [[nodiscard]] Verdict place( Position at, std::span<const std::byte> bytes );
   [[nodiscard]] Verdict place_end( Position at ); // `at`: one past the last byte
-  // The same from a link that was replaced. Bytes that were asked for come on the present one, and before them
-  // others that lie beyond: so these fill no hole. A gap means nothing here, nor do bytes beyond our offer: a
-  // process that died may have offered more. They are said again on the present link. Nothing stays where it is.
+  // The same from a bulk link, which the peer may have lost before us: then all of it is said again on the other
+  // link. So a gap means nothing here; and a hole is filled only there, by bytes that were asked for, or what is
+  // still under way there beyond it would be a gap.
+  [[nodiscard]] Verdict place_bulk( Position at, std::span<const std::byte> bytes );
+  // The same from a link that was replaced. Bytes beyond our offer mean nothing here either: a process that died
+  // may have offered more. Nothing stays where it is.
   [[nodiscard]] Verdict place_late( Position at, std::span<const std::byte> bytes );
   [[nodiscard]] Verdict place_end_late( Position at );
   // The bytes that were placed go from where they lie: those not delivered yet are copied, as far as there is

@@ -161,8 +161,15 @@ Verdict Session::receive( const Frame& frame )
 
 Verdict Session::receive_bulk( const Frame& frame )
 {
-  const auto verdict = receive( frame );
-  return verdict == Fault::gap ? std::nullopt : verdict;
+  const FrameHeader& header = frame.header;
+  if ( reset_by_us() ) {
+    return std::nullopt;
+  }
+  if ( const auto fault = outflow_.acknowledge( header.acknowledgement, header.window ) ) {
+    return fault;
+  }
+  return header.type == FrameType::data ? inflow_.place_bulk( header.sequence, frame.payload )
+                                        : inflow_.place_end_late( header.sequence );
 }
 
 Verdict Session::receive_late( const Frame& frame )

@@ -98,8 +98,7 @@ public:
   // hello. A session that the peer does not know yet may begin with `peer_window` bytes.
   void new_link( std::size_t peer_window, std::uint64_t hello = 0 );
   [[nodiscard]] Verdict receive( const Frame& frame );
-  // Data or an end on the bulk link. A gap is nobody's mistake there: the peer may have lost that link before us,
-  // and what it says again on the other one may have filled a hole behind which this still comes.
+  // Data or an end on the bulk link.
   [[nodiscard]] Verdict receive_bulk( const Frame& frame );
   // Data, an end or an acknowledgement on a link that was replaced.
   [[nodiscard]] Verdict receive_late( const Frame& frame );

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <limits>
+#include <utility>
 
 namespace holdfast::sim {
 
@@ -20,7 +22,7 @@ SessionLimits some_limits( Chance& chance )
 
 std::string some_stream( Chance& chance, std::uint64_t name )
 {
-  const std::size_t size = chance.once_in( 12 ) ? chance.below( 50'000 ) : chance.below( 120 );
+  const std::size_t size = chance.once_in( 6 ) ? chance.below( 50'000 ) : chance.below( 120 );
   return stream( 0, size, name );
 }
 
@@ -41,6 +43,9 @@ CoreWorld::CoreWorld( std::uint64_t seed, bool trace )
   , far_ { .name = "far",
            .side = Side::acceptor,
            .memory = { some_chunks( chance_ ), some_chunks( chance_ ), 1, 1 } }
+  , has_bulk_( not chance_.once_in( 4 ) )
+  , flips_( chance_.once_in( 2 ) )
+  , bulk_pace_( chance_.between( 1, 10 ) )
 {
   for ( Half* half : { &near_, &far_ } ) {
     half->all = some_stream( chance_, half == &near_ ? 1 : 2 );
@@ -90,6 +95,7 @@ std::optional<std::string> CoreWorld::run( Tally& tally )
   ++tally_.sessions;
   tally_.resets += reset ? 1U : 0U;
   tally_.links += link_;
+  tally_.bulk_links += bulks_;
   tally_.time = now_ - Time { 1h };
   tally.add( tally_ );
   return failure_;
@@ -102,15 +108,20 @@ void CoreWorld::step()
   if ( not calm_ and chance_.once_in( 20 ) ) {
     lose_link();
   }
+  change_bulk_link();
   for ( Half* half : { &near_, &far_ } ) {
     Half& other = half == &near_ ? far_ : near_;
     if ( half->link != link_ and ( calm_ or chance_.once_in( 3 ) ) ) {
       take_link( *half );
     }
+    if ( half->bulk != bulk_ and ( calm_ or chance_.once_in( 6 ) ) ) {
+      take_bulk_link( *half );
+    }
     live( *half );
     if ( calm_ or chance_.once_in( 2 ) ) {
       serve( *half );
     }
+    choose_link( *half );
     for ( std::size_t frames = calm_ ? 20 : chance_.below( 4 ); frames > 0; --frames ) {
       speak( *half );
     }
@@ -125,6 +136,10 @@ void CoreWorld::step()
         hear( other, sent, *half );
       }
     }
+    for ( std::size_t frames = calm_ ? 40 : chance_.below( 6 ); frames > 0; --frames ) {
+      speak_bulk( *half );
+      arrive_bulk( other, *half );
+    }
     drop_if_over( *half );
   }
   check( near_, far_ );
@@ -135,6 +150,7 @@ void CoreWorld::step()
 void CoreWorld::lose_link()
 {
   ++link_;
+  bulk_ = 0; // it belonged to the one before
   note( "link " + std::to_string( link_ ) );
   for ( Half* half : { &near_, &far_ } ) {
     while ( not half->out.empty() and ( calm_ or chance_.below( 3 ) > 0 ) ) {
@@ -146,9 +162,62 @@ void CoreWorld::lose_link()
 void CoreWorld::take_link( Half& half )
 {
   half.link = link_;
+  half.bulk_left = std::max( half.bulk_left, half.bulk );
+  half.bulk = 0;
   if ( half.session ) {
     half.session->new_link( limits_.inflow.window_initial );
   }
+}
+
+// There is a new one, perhaps in place of one before, or one end gives it up: the other one hears of that later,
+// and meanwhile speaks on, and hears some of what was under way.
+void CoreWorld::change_bulk_link()
+{
+  if ( has_bulk_ and chance_.once_in( bulk_ == 0 ? 8 : 40 ) ) {
+    bulk_ = ++bulks_;
+    note( "bulk link " + std::to_string( bulk_ ) );
+  } else if ( bulk_ != 0 and not calm_ and chance_.once_in( 15 ) ) {
+    bulk_ = 0;
+    leave_bulk_link( chance_.once_in( 2 ) ? near_ : far_ );
+  }
+}
+
+void CoreWorld::take_bulk_link( Half& half )
+{
+  leave_bulk_link( half );
+  if ( half.link == link_ and bulk_ > half.bulk_left ) {
+    note( std::string { half.name } + " takes bulk link " + std::to_string( bulk_ ) );
+    half.bulk = bulk_;
+  }
+}
+
+void CoreWorld::leave_bulk_link( Half& half )
+{
+  if ( half.bulk == 0 ) {
+    return;
+  }
+  note( std::string { half.name } + " leaves bulk link " + std::to_string( half.bulk ) );
+  half.bulk_left = half.bulk;
+  half.bulk = 0;
+  while ( not half.bulk_out.empty() and chance_.once_in( 2 ) ) {
+    half.bulk_out.pop_back();
+  }
+  if ( half.session ) {
+    static_cast<void>( half.session->leave_bulk_link() );
+  }
+}
+
+// Much is whatever chance calls so. Who has nothing acknowledged has never said anything, or not enough.
+void CoreWorld::choose_link( Half& half )
+{
+  if ( half.bulk == 0 or not half.session or not chance_.once_in( 2 ) ) {
+    return;
+  }
+  const Position nothing = half.session->outflow().acknowledged() > 0 ? 0 : 1;
+  const Position least
+    = ( flips_ or not calm_ ) and chance_.once_in( 3 ) ? std::numeric_limits<Position>::max() : nothing;
+  half.session->measure( now_, { .least = least, .span = 1ns } );
+  half.session->choose_link();
 }
 
 void CoreWorld::live( Half& half )
@@ -193,7 +262,30 @@ void CoreWorld::speak( Half& half )
   }
   Bytes rest;
   batch_.start( rest );
-  half.session->speak( batch_, now_, 10ms );
+  half.session->speak( batch_, now_, 10ms, some_piece() );
+  say( half, half.link, half.out );
+}
+
+void CoreWorld::speak_bulk( Half& half )
+{
+  if ( not half.session or half.bulk == 0 or not half.session->bulk_due() ) {
+    return;
+  }
+  Bytes rest;
+  batch_.start( rest );
+  half.session->speak_bulk( batch_, some_piece() );
+  tally_.bulk += batch_.bytes();
+  say( half, half.bulk, half.bulk_out );
+}
+
+std::size_t CoreWorld::some_piece()
+{
+  return calm_ or chance_.once_in( 3 ) ? FrameHeader::payload_max : chance_.between( 1, 3000 );
+}
+
+// The frame in the batch is under way.
+void CoreWorld::say( Half& half, std::size_t link, std::deque<Sent>& out )
+{
   const std::string said = gathered( batch_ );
   batch_.finish( batch_.bytes() );
   if ( said.empty() ) {
@@ -204,16 +296,41 @@ void CoreWorld::speak( Half& half )
     fail( std::string { half.name } + " says something impossible" );
     return;
   }
-  half.out.push_back( { half.link, std::get<FrameHeader>( header ), said.substr( FrameHeader::size ) } );
+  out.push_back( { link, std::get<FrameHeader>( header ), said.substr( FrameHeader::size ) } );
+}
+
+void CoreWorld::arrive_bulk( Half& half, Half& from )
+{
+  if ( from.bulk_out.empty() or not( calm_ or chance_.once_in( bulk_pace_ ) ) ) {
+    return;
+  }
+  const std::size_t link = from.bulk_out.front().link;
+  if ( link == bulk_ and link > half.bulk and link > half.bulk_left ) {
+    return; // it waits until this end has taken that link
+  }
+  const Sent sent = std::move( from.bulk_out.front() );
+  from.bulk_out.pop_front();
+  if ( link == half.bulk ) {
+    hear_bulk( half, sent, from );
+  }
+}
+
+void CoreWorld::hear_bulk( Half& half, const Sent& sent, const Half& from )
+{
+  note_heard( half, sent, " hears, as bulk, " );
+  if ( half.session ) {
+    if ( const auto fault = half.session->receive_bulk( Frame { sent.header, raw( sent.payload ) } ) ) {
+      fail( std::string { half.name } + " says of " + from.name
+            + ", of bulk: " + std::string { describe( *fault ) } );
+    }
+  }
 }
 
 // What a tunnel does with a frame for this session, whether it has it (still) or not.
 void CoreWorld::hear( Half& half, const Sent& sent, Half& from )
 {
   const FrameHeader& header = sent.header;
-  note( std::string { half.name } + " hears " + std::string { holdfast::name( header.type ) } + ": "
-        + std::to_string( sent.payload.size() ) + " at " + std::to_string( header.sequence ) + ", acknowledges "
-        + std::to_string( header.acknowledgement ) + ", window " + std::to_string( header.window ) );
+  note_heard( half, sent, " hears " );
   tally_.resumes += header.type == FrameType::resume ? 1U : 0U;
   const auto answer_closed = [&] {
     half.out.push_back( { half.link, { .type = FrameType::closed, .session = header.session }, {} } );
@@ -290,6 +407,14 @@ void CoreWorld::fail( const std::string& what )
   if ( not failure_ ) {
     failure_ = what;
   }
+}
+
+void CoreWorld::note_heard( const Half& half, const Sent& sent, const char* hears )
+{
+  const FrameHeader& header = sent.header;
+  note( half.name + ( hears + std::string { holdfast::name( header.type ) } ) + ": "
+        + std::to_string( sent.payload.size() ) + " at " + std::to_string( header.sequence ) + ", acknowledges "
+        + std::to_string( header.acknowledgement ) + ", window " + std::to_string( header.window ) );
 }
 
 void CoreWorld::note( const std::string& what )

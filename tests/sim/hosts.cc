@@ -18,6 +18,8 @@ constexpr Duration stranger_patience = 5s;
 constexpr Duration empty_patience = 60s; // far keeps a tunnel without link and sessions
 constexpr Duration drain_patience = 2s;  // for what is under way on a link that was replaced
 constexpr std::size_t early_most = 12000;
+constexpr Duration bulk_patience = 3s; // with silence on a bulk link
+constexpr Duration bulk_idle_max = 10s;
 
 std::uint32_t first_window( const SessionLimits& limits )
 {
@@ -98,6 +100,12 @@ Time link_deadline( const Link::Place& place, Time local )
   return place.pulse->next_look( local, place.out->room() > 0 );
 }
 
+// What the two sides offer and agree to.
+std::uint32_t capabilities( const Stage& stage )
+{
+  return stage.bulk != nullptr ? bulk_link_capability : 0;
+}
+
 Time to_world( Time local, Duration clock )
 {
   return local == never ? never : local - clock;
@@ -133,11 +141,13 @@ void Near::start()
   Id instance {};
   instance[0] = static_cast<std::byte>( stage_.clear ? config_.id : 0 ); // their keys are enough to tell them apart
   instance[1] = std::byte { 1 };
-  claim_ = std::make_unique<Claim>(
-    stage_.crypto,
-    Claim::Config {
-      .instance = instance, .run = config_.run, .beat = beat(), .window = first_window( config_.limits ) },
-    *record_ );
+  claim_ = std::make_unique<Claim>( stage_.crypto,
+                                    Claim::Config { .instance = instance,
+                                                    .run = config_.run,
+                                                    .beat = beat(),
+                                                    .window = first_window( config_.limits ),
+                                                    .capabilities = capabilities( stage_ ) },
+                                    *record_ );
   end_ = std::make_unique<End>( Side::opener, *record_, *memory_, config_.limits );
   redial_ = Redial { {} };
   needed_ = false;
@@ -168,6 +178,7 @@ void Near::drop( Link& link )
 
 void Near::drop_link()
 {
+  drop_bulk();
   if ( link_ != nullptr ) {
     detached_since_ = local() - link_->near.pulse->silence( local() );
     drop( *link_ );
@@ -190,7 +201,7 @@ void Near::recover()
       stage_.network.close( link, link.near, stage_.now );
     }
   }
-  link_ = nullptr;
+  link_ = bulk_ = joins_ = nullptr;
   candidates_.clear();
   drained_.clear();
   auto memory = std::make_unique<TestMemory>( *memory_, Side::opener );
@@ -245,13 +256,20 @@ void Near::frame_arrived( Link& link, const Frame& frame )
       stage_.fail( "near does not understand the welcome" );
       return;
     }
-    welcomed( link, std::get<Welcome>( welcome ) );
+    const bool joins = &link == joins_;
+    joins ? joined( link, std::get<Welcome>( welcome ) ) : welcomed( link, std::get<Welcome>( welcome ) );
     return;
   }
   if ( &link == link_ ) {
     stage_.resumes += frame.header.type == FrameType::resume ? 1U : 0U;
     if ( const auto fault = end_->tunnel.receive( frame ) ) {
       stage_.fail( "near says of far: " + std::string { describe( *fault ) } );
+    }
+  } else if ( &link == bulk_ ) {
+    bulk_used_ = local();
+    stage_.bulk_bytes += frame.header.length;
+    if ( const auto fault = end_->tunnel.receive_bulk( frame ) ) {
+      stage_.fail( "near says of far, of bulk: " + std::string { describe( *fault ) } );
     }
   } else if ( std::ranges::find( drained_, &link ) != drained_.end() ) {
     ++stage_.late;
@@ -299,6 +317,7 @@ void Near::welcomed( Link& link, const Welcome& welcome )
       drop( link );
       redial_.not_before( local() + std::max<Duration>( welcome.retry_after, 100ms ) );
       return;
+    case Claim::Outcome::joined:
     case Claim::Outcome::refused:
     case Claim::Outcome::false_proof: stage_.fail( "near does not accept the welcome" ); return;
   }
@@ -311,6 +330,8 @@ void Near::attach( Link& link, const Welcome& welcome )
   for ( Link* const other : std::exchange( candidates_, {} ) ) {
     drop( *other );
   }
+  drop_bulk();
+  may_have_bulk_ = ( welcome.capabilities & bulk_link_capability ) != 0;
   if ( link_ != nullptr ) {
     drain( *link_ );
   }
@@ -414,6 +435,76 @@ void Near::look_after_candidates()
   }
 }
 
+// -- near's bulk link
+
+void Near::look_after_join()
+{
+  const bool whim = stage_.bulk != nullptr and not stage_.network.weather.calm and stage_.bulk->once_in( 6 );
+  if ( joins_ == nullptr and bulk_ == nullptr and link_ != nullptr and may_have_bulk_
+       and ( whim or end_->tunnel.wants_bulk_link( local() ) ) ) {
+    joins_ = &stage_.network.dial( index_, stage_.now );
+    joins_->near.born = local();
+    joins_->near.pulse.emplace( Pulse::Config { .beat = beat() }, local() );
+  }
+  if ( joins_ == nullptr ) {
+    return;
+  }
+  if ( joins_->near.gone or local() >= until( *joins_ ) or not claim_->has_tunnel() ) {
+    drop( *std::exchange( joins_, nullptr ) );
+  } else if ( stage_.now >= joins_->connected ) {
+    if ( not joins_->hello ) {
+      joins_->hello = claim_->join( stage_.channel( *joins_ ).binding );
+      joins_->near.pulse->heard( local() );
+      append_frame( joins_->up.rest, { .type = FrameType::hello }, encode( *joins_->hello ) );
+    }
+    transmit( joins_->near, stage_.batch, nullptr, local(), stage_.now, stage_.chance );
+  }
+}
+
+void Near::joined( Link& link, const Welcome& welcome )
+{
+  joins_ = nullptr;
+  const auto outcome = claim_->answered( *link.hello, welcome, stage_.channel( link ).binding );
+  if ( outcome == Claim::Outcome::false_proof ) {
+    stage_.fail( "near does not accept the welcome of a bulk link" );
+  }
+  if ( outcome != Claim::Outcome::joined or link_ == nullptr ) {
+    drop( link );
+    return;
+  }
+  stage_.note( "near " + std::to_string( index_ ) + " takes bulk link " + std::to_string( link.number ) );
+  ++stage_.joined;
+  drop_bulk();
+  bulk_ = &link;
+  bulk_used_ = local();
+  link.near.pulse->peer_beats_every( welcome.beat );
+  end_->tunnel.attach_bulk();
+}
+
+void Near::drop_bulk()
+{
+  if ( bulk_ != nullptr ) {
+    stage_.note( "near " + std::to_string( index_ ) + " leaves bulk link " + std::to_string( bulk_->number ) );
+    drop( *std::exchange( bulk_, nullptr ) );
+    end_->tunnel.detach_bulk();
+  }
+}
+
+void Near::look_after_bulk( Duration late )
+{
+  look_after_join();
+  if ( bulk_ == nullptr ) {
+    return;
+  }
+  Pulse& pulse = *bulk_->near.pulse;
+  pulse.excuse( late, local() );
+  if ( bulk_->near.gone or pulse.silence( local() ) >= bulk_patience or local() - bulk_used_ >= bulk_idle_max ) {
+    drop_bulk();
+  }
+}
+
+// -- near's turn
+
 void Near::turn( Duration late )
 {
   for ( Link& link : stage_.network.links ) {
@@ -431,7 +522,12 @@ void Near::turn( Duration late )
   drop_drained( false );
   look_after_link( late );
   look_after_candidates();
+  look_after_bulk( late );
   end_->turn( local() );
+  if ( bulk_ != nullptr ) {
+    bulk_used_ = end_->tunnel.bulk().wants_to_transmit() ? local() : bulk_used_;
+    transmit( bulk_->near, stage_.batch, &end_->tunnel.bulk(), local(), stage_.now, stage_.chance );
+  }
   if ( link_ != nullptr ) {
     transmit( link_->near, stage_.batch, &end_->tunnel, local(), stage_.now, stage_.chance );
   }
@@ -453,13 +549,23 @@ Time Near::expiry() const
 
 Time Near::deadline() const
 {
-  const Tunnel& tunnel = end_->tunnel;
-  if ( tunnel.has_touched() or ( link_ != nullptr and tunnel.wants_to_transmit() and link_->up.room() > 0 ) ) {
+  Tunnel& tunnel = end_->tunnel;
+  if ( ( bulk_ != nullptr and tunnel.bulk().wants_to_transmit() and bulk_->up.room() > 0 ) or tunnel.has_touched()
+       or ( link_ != nullptr and tunnel.wants_to_transmit() and link_->up.room() > 0 ) ) {
     return stage_.now;
   }
   Time deadline = std::min( tunnel.deadline(), expiry() );
   if ( link_ != nullptr ) {
     deadline = std::min( deadline, link_deadline( link_->near, local() ) );
+  }
+  if ( bulk_ != nullptr ) {
+    deadline = std::min( { deadline, link_deadline( bulk_->near, local() ), bulk_used_ + bulk_idle_max } );
+  }
+  if ( joins_ != nullptr ) {
+    deadline = std::min( deadline, until( *joins_ ) );
+    if ( not joins_->hello and joins_->connected != never and joins_->connected > stage_.now ) {
+      deadline = std::min( deadline, joins_->connected + config_.clock );
+    }
   }
   if ( needed_ ) {
     deadline = std::min( deadline, redial_.next() );
@@ -479,14 +585,20 @@ Time Near::deadline() const
 // -- far ---------------------------------------------------------------------------------------------------------
 
 Far::Far( Stage& stage, HostConfig config, std::unique_ptr<TestMemory> memory )
-  : stage_( stage )
-  , config_( config )
-  , memory_( std::move( memory ) )
-  , admission_( std::make_unique<Admission>(
-      stage.crypto,
-      Admission::Config { .beat = beat(), .window = first_window( config.limits ), .retry_after = 100ms },
-      memory_->tunnels() ) )
-{}
+  : stage_( stage ), config_( config ), memory_( std::move( memory ) )
+{
+  make_admission();
+}
+
+void Far::make_admission()
+{
+  admission_ = std::make_unique<Admission>( stage_.crypto,
+                                            Admission::Config { .beat = beat(),
+                                                                .window = first_window( config_.limits ),
+                                                                .retry_after = 100ms,
+                                                                .capabilities = capabilities( stage_ ) },
+                                            memory_->tunnels() );
+}
 
 Far::Client* Far::client( std::uint64_t run )
 {
@@ -518,6 +630,16 @@ Far::Client* Far::drained_by( const Link& link )
   return nullptr;
 }
 
+Far::Client* Far::bulk_of( const Link& link )
+{
+  for ( auto& [id, client] : clients_ ) {
+    if ( client.bulk == &link ) {
+      return &client;
+    }
+  }
+  return nullptr;
+}
+
 void Far::drop_drained( Client& client, bool all )
 {
   for ( Link* const link : std::exchange( client.drained, {} ) ) {
@@ -534,8 +656,18 @@ void Far::drop( Link& link )
   stage_.network.close( link, link.far, stage_.now );
 }
 
+void Far::drop_bulk( Client& client )
+{
+  if ( client.bulk != nullptr ) {
+    stage_.note( "far leaves bulk link " + std::to_string( client.bulk->number ) );
+    drop( *std::exchange( client.bulk, nullptr ) );
+    client.end->tunnel.detach_bulk();
+  }
+}
+
 void Far::drop_link( Client& client )
 {
+  drop_bulk( client );
   if ( client.link != nullptr ) {
     client.detached_since = local() - client.link->far.pulse->silence( local() );
     drop( *client.link );
@@ -561,10 +693,7 @@ void Far::recover()
     client.end.reset();
   }
   memory_ = std::move( memory );
-  admission_ = std::make_unique<Admission>(
-    stage_.crypto,
-    Admission::Config { .beat = beat(), .window = first_window( config_.limits ), .retry_after = 100ms },
-    memory_->tunnels() );
+  make_admission();
   if ( memory_->found.broken > 0 or memory_->found.ended > 0 or memory_->found.tunnels.size() != before.size() ) {
     stage_.fail( "far left something that makes no sense: " + std::to_string( memory_->found.broken ) + " broken, "
                  + std::to_string( memory_->found.ended ) + " ended, "
@@ -601,6 +730,13 @@ void Far::frame_arrived( Link& link, const Frame& frame )
       return;
     }
     answer( link, std::get<Hello>( hello ) );
+    return;
+  }
+  if ( Client* const client = bulk_of( link ) ) {
+    stage_.bulk_bytes += frame.header.length;
+    if ( const auto fault = client->end->tunnel.receive_bulk( frame ) ) {
+      stage_.fail( "far says of near, of bulk: " + std::string { describe( *fault ) } );
+    }
     return;
   }
   Client* const client = carried_by( link );
@@ -644,6 +780,10 @@ void Far::answer( Link& link, const Hello& hello )
     end_client( *decision.superseded, ResetReason::superseded );
   }
   const Answer said = decision.welcome.answer;
+  if ( said == Answer::joined ) {
+    join( link, hello, clients_.at( decision.welcome.tunnel ) );
+    return;
+  }
   if ( said != Answer::made and said != Answer::resumed ) {
     stage_.overtaken += said == Answer::overtaken ? 1U : 0U;
     link.answered = true;
@@ -663,12 +803,35 @@ void Far::answer( Link& link, const Hello& hello )
       client.drained.push_back( client.link );
     }
   }
+  drop_bulk( client );
   stage_.note( "far takes link " + std::to_string( link.number ) );
   ++stage_.welcomed;
   client.link = &link;
   link.far.pulse->peer_beats_every( hello.beat );
   client.end->tunnel.attach( hello.window );
   client.detached_since = local();
+}
+
+// It goes in the next turn if the other one is lost meanwhile.
+void Far::join( Link& link, const Hello& hello, Client& client )
+{
+  drop_bulk( client );
+  stage_.note( "far takes bulk link " + std::to_string( link.number ) );
+  client.bulk = &link;
+  link.far.pulse->peer_beats_every( hello.beat );
+  client.end->tunnel.attach_bulk();
+}
+
+void Far::look_after_bulk( Client& client, Duration late )
+{
+  if ( client.bulk == nullptr ) {
+    return;
+  }
+  Pulse& pulse = *client.bulk->far.pulse;
+  pulse.excuse( late, local() );
+  if ( client.link == nullptr or client.bulk->far.gone or pulse.silence( local() ) >= bulk_patience ) {
+    drop_bulk( client );
+  }
 }
 
 void Far::end_client( const Id& id, ResetReason reason )
@@ -704,13 +867,15 @@ void Far::turn( Duration late )
       local(),
       [&]( const Frame& frame ) { frame_arrived( link, frame ); },
       [&] {
-        if ( Client* const client = carried_by( link ) ) {
-          client->end->deliver_fresh( local() );
+        for ( Client* const client : { carried_by( link ), bulk_of( link ) } ) {
+          if ( client != nullptr ) {
+            client->end->deliver_fresh( local() );
+          }
         }
       },
       "far reads" );
     link.far.gone = link.far.gone or stage_.now >= link.far.told;
-    if ( carried_by( link ) != nullptr or drained_by( link ) != nullptr ) {
+    if ( carried_by( link ) != nullptr or drained_by( link ) != nullptr or bulk_of( link ) != nullptr ) {
       continue;
     }
     if ( link.answered ) {
@@ -734,7 +899,11 @@ void Far::turn( Duration late )
         drop_link( client );
       }
     }
+    look_after_bulk( client, late );
     client.end->turn( local() );
+    if ( client.bulk != nullptr ) {
+      transmit( client.bulk->far, stage_.batch, &client.end->tunnel.bulk(), local(), stage_.now, stage_.chance );
+    }
     if ( client.link != nullptr ) {
       transmit( client.link->far, stage_.batch, &client.end->tunnel, local(), stage_.now, stage_.chance );
       continue;
@@ -756,12 +925,16 @@ Time Far::deadline() const
 {
   Time deadline = never;
   for ( const auto& [id, client] : clients_ ) {
-    const Tunnel& tunnel = client.end->tunnel;
+    Tunnel& tunnel = client.end->tunnel;
     if ( tunnel.has_touched()
+         or ( client.bulk != nullptr and tunnel.bulk().wants_to_transmit() and client.bulk->down.room() > 0 )
          or ( client.link != nullptr and tunnel.wants_to_transmit() and client.link->down.room() > 0 ) ) {
       return stage_.now;
     }
     deadline = std::min( deadline, tunnel.deadline() );
+    if ( client.bulk != nullptr ) {
+      deadline = std::min( deadline, link_deadline( client.bulk->far, local() ) );
+    }
     if ( client.link != nullptr ) {
       deadline = std::min( deadline, link_deadline( client.link->far, local() ) );
     } else {
@@ -770,8 +943,9 @@ Time Far::deadline() const
     }
   }
   for ( const Link& link : stage_.network.links ) {
-    if ( link.far.open and link.far.pulse
-         and std::ranges::none_of( clients_, [&]( const auto& entry ) { return entry.second.link == &link; } ) ) {
+    if ( link.far.open and link.far.pulse and std::ranges::none_of( clients_, [&]( const auto& entry ) {
+           return entry.second.link == &link or entry.second.bulk == &link;
+         } ) ) {
       const bool is_drained = link.far.drained_until != never;
       deadline = std::min( deadline, is_drained ? link.far.drained_until : link.far.born + stranger_patience );
     }

@@ -38,6 +38,7 @@ struct Stage
   std::function<void( const std::string& )> fail {};
   // All sessions of that client's process may end with a reset from now on, and this is why.
   std::function<void( std::uint64_t run, const std::string& why )> excuse {};
+  test::Chance* bulk = nullptr; // there may be bulk links; what they do by chance comes from here
   FrameBatch batch {};
   Time now { 1h }; // the world's
   // Tallies.
@@ -45,8 +46,10 @@ struct Stage
   std::size_t attached = 0; // by near: the others' welcomes were lost, or came too late
   std::size_t overtaken = 0;
   std::size_t resumes = 0;
-  std::size_t early = 0; // hellos with more behind them
-  std::size_t late = 0;  // frames taken from links that were replaced
+  std::size_t early = 0;      // hellos with more behind them
+  std::size_t late = 0;       // frames taken from links that were replaced
+  std::size_t joined = 0;     // bulk links, by near
+  std::size_t bulk_bytes = 0; // that arrived on them
 
   // What the two ends of a link know of it.
   [[nodiscard]] Channel channel( const Link& link ) const;
@@ -70,6 +73,7 @@ public:
   void give_up_link();
   // The system hints: another link might be better than the one there is. It is dialled beside it.
   void dial_beside() { beside_ = true; }
+  void give_up_bulk() { drop_bulk(); }
   // The process is killed, and another one goes on with its memory.
   void recover();
   // The process says goodbye, as well as it can, and its sessions end.
@@ -88,6 +92,10 @@ private:
   void welcomed( Link& link, const Welcome& welcome );
   void look_after_link( Duration late );
   void look_after_candidates();
+  void look_after_bulk( Duration late );
+  void look_after_join();
+  void joined( Link& link, const Welcome& welcome );
+  void drop_bulk();
   void need();
   void attach( Link& link, const Welcome& welcome );
   void drop( Link& link );
@@ -111,6 +119,10 @@ private:
   Link* link_ = nullptr;
   std::vector<Link*> candidates_ {};
   std::vector<Link*> drained_ {}; // links that were replaced, and are read for a while
+  Link* bulk_ = nullptr;          // beside link_
+  Link* joins_ = nullptr;         // perhaps the next one
+  bool may_have_bulk_ = false;
+  Time bulk_used_ {};
   Time detached_since_ {};
 };
 
@@ -123,6 +135,7 @@ public:
     TunnelRecord* record;
     std::unique_ptr<test::End> end;
     Link* link = nullptr;
+    Link* bulk = nullptr; // beside it
     Time detached_since {};
     std::vector<Link*> drained {};
   };
@@ -139,6 +152,7 @@ public:
   std::function<void( Client& )> over {};
 
   void give_up_link( Client& client ) { drop_link( client ); }
+  void give_up_bulk( Client& client ) { drop_bulk( client ); }
   void recover();
   void leave();
 
@@ -152,9 +166,14 @@ private:
   void answer( Link& link, const Hello& hello );
   [[nodiscard]] Client* carried_by( const Link& link );
   [[nodiscard]] Client* drained_by( const Link& link );
+  [[nodiscard]] Client* bulk_of( const Link& link );
+  void make_admission();
+  void join( Link& link, const Hello& hello, Client& client );
+  void look_after_bulk( Client& client, Duration late );
   void drop_drained( Client& client, bool all );
   void drop( Link& link );
   void drop_link( Client& client );
+  void drop_bulk( Client& client );
   void end_client( const Id& id, ResetReason reason );
   [[nodiscard]] std::unique_ptr<test::End> make_end( TunnelRecord& record );
 

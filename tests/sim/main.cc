@@ -131,7 +131,8 @@ void print( const Options& options, const Tally& tally, std::uint64_t worlds, do
   std::printf(
     "%s: %ju worlds (%.0f/s), %zu steps, %.1f virtual hours: %zu links dialled, %zu welcomed, %zu carried a "
     "tunnel, %zu overtaken, %zu sleeps, %zu killed, %zu started from nothing, %zu strangers, %zu sessions, %zu "
-    "reset, %zu resumes, %zu early flights, %zu frames of replaced links, %zu bytes read\n",
+    "reset, %zu resumes, %zu early flights, %zu frames of replaced links, %zu bytes read, %zu bulk links, "
+    "%zu bytes on them\n",
     options.level.c_str(),
     worlds,
     static_cast<double>( worlds ) / took,
@@ -150,7 +151,9 @@ void print( const Options& options, const Tally& tally, std::uint64_t worlds, do
     tally.resumes,
     tally.early,
     tally.late,
-    tally.bytes );
+    tally.bytes,
+    tally.bulk_links,
+    tally.bulk );
 }
 
 } // namespace

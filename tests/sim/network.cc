@@ -105,7 +105,7 @@ void Wire::drop_all()
   under_way_ = 0;
 }
 
-void transmit( Link::Place& place, FrameBatch& batch, Tunnel* tunnel, Time host_now, Time now, Chance& chance )
+void transmit( Link::Place& place, FrameBatch& batch, FrameSource* source, Time host_now, Time now, Chance& chance )
 {
   constexpr int writes_max = 8;
   Wire& wire = *place.out;
@@ -116,8 +116,8 @@ void transmit( Link::Place& place, FrameBatch& batch, Tunnel* tunnel, Time host_
       batch.put( place.pulse->beat( host_now ) );
     }
     const std::size_t before = batch.bytes();
-    if ( tunnel != nullptr and not batch.full() ) {
-      tunnel->transmit( batch, host_now, place.pulse->round_trips() );
+    if ( source != nullptr and not batch.full() ) {
+      source->transmit( batch, host_now, place.pulse->round_trips() );
     }
     if ( batch.bytes() > before ) {
       place.pulse->carried( host_now );

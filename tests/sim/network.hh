@@ -104,10 +104,11 @@ struct Link
   bool answered = false; // far said no
 };
 
-// What one end has to say now: its rest, a heartbeat when it is due, and what its tunnel (may be null) has.
+// What one end has to say now: its rest, a heartbeat when it is due, and what its tunnel, or the bulk of that, has
+// (may be null).
 void transmit( Link::Place& place,
                FrameBatch& batch,
-               Tunnel* tunnel,
+               FrameSource* source,
                Time host_now,
                Time now,
                test::Chance& chance );

@@ -71,6 +71,8 @@ void Tally::add( const Tally& other )
   restarts += other.restarts;
   sleeps += other.sleeps;
   bytes += other.bytes;
+  bulk_links += other.bulk_links;
+  bulk += other.bulk;
   time += other.time;
 }
 
@@ -83,6 +85,8 @@ World::World( std::uint64_t seed, Level level, bool trace )
   , restarts_( not gentle_ and chance_.once_in( 5 ) )
   , storm_( ~seed )
   , stormy_( not gentle_ and storm_.once_in( 3 ) )
+  , bulk_( seed ^ 0xb17c )
+  , has_bulk_( not bulk_.once_in( 3 ) )
   , quota_( static_cast<Pool::Index>( storm_.once_in( 2 ) ? storm_.between( 1, 8 ) : 0 ) )
   , stride_( std::to_array<Duration>( { 1ms, 3ms, 20ms, 150ms } ).at( chance_.below( 4 ) ) )
   , crypto_( seed )
@@ -99,6 +103,11 @@ World::World( std::uint64_t seed, Level level, bool trace )
   stage_.note = [this]( const std::string& what ) { note( what ); };
   stage_.fail = [this]( const std::string& what ) { fail( what ); };
   stage_.excuse = [this]( std::uint64_t run, const std::string& why ) { excuse( run, why ); };
+  if ( has_bulk_ ) {
+    stage_.bulk = &bulk_;
+    limits_.bulk = { .least = bulk_.once_in( 2 ) ? 1 : bulk_.between( 1, 5000 ),
+                     .span = Duration { 1ms } * bulk_.between( 1, 100 ) };
+  }
   if ( gentle_ ) {
     stride_ = std::min<Duration>( stride_, 3ms ); // hosts that are given their turns in time
   }
@@ -173,6 +182,8 @@ std::optional<std::string> World::run( Tally& tally )
   tally_.resumes = stage_.resumes;
   tally_.early = stage_.early;
   tally_.late = stage_.late;
+  tally_.bulk_links = stage_.joined;
+  tally_.bulk = stage_.bulk_bytes;
   tally_.time = stage_.now - begin;
   tally.add( tally_ );
   return failure_;
@@ -296,6 +307,12 @@ void World::mischief()
   }
   if ( chance_.once_in( 250 ) and not far_->clients().empty() ) {
     far_->give_up_link( far_->clients().begin()->second );
+  }
+  if ( has_bulk_ and bulk_.once_in( 50 ) ) {
+    nears_[bulk_.below( nears_.size() )]->give_up_bulk();
+  }
+  if ( has_bulk_ and bulk_.once_in( 50 ) and not far_->clients().empty() ) {
+    far_->give_up_bulk( far_->clients().begin()->second );
   }
   if ( level_ == Level::process and chance_.once_in( 40 ) ) {
     kill_somebody();
@@ -448,7 +465,8 @@ Channel World::strange_channel( const Link& link, const TunnelRecord* owner, Hel
 void World::stranger()
 {
   for ( const Link& link : network_.links ) {
-    if ( not link.hello or link.hello->purpose != Purpose::resume ) {
+    const bool joins = not stage_.clear and link.hello and link.hello->purpose == Purpose::join;
+    if ( not link.hello or not( joins or link.hello->purpose == Purpose::resume ) ) {
       continue; // a hello for a new tunnel proves nothing, in the clear
     }
     Hello hello = *link.hello;

@@ -20,14 +20,16 @@ struct Tally
   std::size_t sessions = 0;
   std::size_t resets = 0; // sessions that ended with one
   std::size_t resumes = 0;
-  std::size_t early = 0;     // hellos with positions behind them
-  std::size_t late = 0;      // frames that arrived on links that had been replaced
-  std::size_t strangers = 0; // hellos replayed or forged
-  std::size_t kills = 0;     // processes that were killed and recovered
-  std::size_t restarts = 0;  // and that came back from nothing
-  std::size_t sleeps = 0;    // of a host or the whole world
-  std::size_t bytes = 0;     // read by programs
-  Duration time {};          // that passed in the worlds
+  std::size_t early = 0;      // hellos with positions behind them
+  std::size_t late = 0;       // frames that arrived on links that had been replaced
+  std::size_t strangers = 0;  // hellos replayed or forged
+  std::size_t kills = 0;      // processes that were killed and recovered
+  std::size_t restarts = 0;   // and that came back from nothing
+  std::size_t sleeps = 0;     // of a host or the whole world
+  std::size_t bytes = 0;      // read by programs
+  std::size_t bulk_links = 0; // that there were
+  std::size_t bulk = 0;       // bytes said on them
+  Duration time {};           // that passed in the worlds
 
   void add( const Tally& other );
 };
@@ -129,7 +131,9 @@ private:
   bool gentle_;   // a network that is only slow
   bool restarts_; // processes may come back from nothing
   test::Chance storm_;
-  bool stormy_;       // many dials at once, and many that break when they were welcomed
+  bool stormy_; // many dials at once, and many that break when they were welcomed
+  test::Chance bulk_;
+  bool has_bulk_;     // there may be bulk links
   Pool::Index quota_; // of far's memory for one client
   bool calm_ = false;
   Duration stride_; // a wild step takes up to this

@@ -255,15 +255,21 @@ TEST( BulkLane, AStreamThatWasAskedForAgainDoesNotMoveBeforeWhatIsUnderWay )
   pair.target().takes = 0;
   const std::string much = stream( 0, 60'000, 1 );
   app.to_write = much;
-  pair.up_most = 40'000;
+  pair.up_most = 54'000;
   pair.step();
-  pair.up_most = 0; // 20,000 are under way
+  pair.up_most = 0; // the rest is under way
   pair.steps( 5 );
   pair.join();
   pair.target().takes = std::string::npos;
-  pair.run( 200ms );
+  pair.bulk_up_most = 17'000; // a frame
+  for ( int i = 0; i < 200 and pair.bulk_frames[FrameType::data] == 0; ++i ) {
+    pair.step();
+  }
   ASSERT_GT( pair.frames[FrameType::resume], 0U ) << "memory was not short";
+  pair.bulk_up_most = 0;
   pair.up_most = std::string::npos;
+  pair.steps( 5 );
+  pair.bulk_up_most = std::string::npos;
   pair.run();
   EXPECT_TRUE( pair.faults.empty() ) << describe( pair.faults.front() );
   EXPECT_TRUE( pair.target().read == "x" + much );

@@ -517,6 +517,36 @@ TEST( Inflow, BytesThatComeLateBehindAGapAreNoFault )
   EXPECT_EQ( sink.data( 50, "x" ), Fault::gap );
 }
 
+// Bytes were let go, and behind them more is under way on the link that carries the stream. A late frame on another
+// link has just those that are missing: once it filled the hole, and what was under way was a gap then, for which
+// an honest peer lost its link. Seed 119427 of the simulation, with acknowledgements told on the bulk link.
+TEST( Inflow, AHoleIsFilledOnTheLinkThatCarriesTheStreamOnly )
+{
+  for ( const bool late : { true, false } ) {
+    Sink sink { 4 * C, 1 };
+    const auto beside = [&]( Position at, std::size_t size ) {
+      const std::string bytes = stream( at, size );
+      return late ? sink.in.place_late( at, raw( bytes ) ) : sink.in.place_bulk( at, raw( bytes ) );
+    };
+    const auto carries = [&]( Position at, std::size_t size ) { return sink.data( at, stream( at, size ) ); };
+    EXPECT_EQ( carries( 0, C ), std::nullopt );
+    EXPECT_EQ( carries( C, 100 ), std::nullopt );
+    ASSERT_TRUE( sink.in.hungry() );
+    sink.read( C );
+    EXPECT_EQ( beside( C, 50 ), std::nullopt );
+    EXPECT_EQ( carries( C + 100, 100 ), std::nullopt ) << "it was under way";
+    EXPECT_TRUE( sink.in.replay_due() );
+    sink.in.replay_asked();
+    EXPECT_EQ( beside( C, 50 ), std::nullopt );
+    EXPECT_EQ( carries( C + 200, 100 ), std::nullopt ) << "so was this";
+    EXPECT_EQ( carries( C, 100 ), std::nullopt );
+    EXPECT_EQ( beside( C + 300, 100 ), std::nullopt ) << "there a gap is nobody's mistake";
+    EXPECT_EQ( carries( C + 100, 100 ), std::nullopt );
+    EXPECT_EQ( carries( C + 300, 100 ), Fault::gap );
+    EXPECT_EQ( sink.read(), stream( C, 200 ) );
+  }
+}
+
 // -- bytes where they arrived -------------------------------------------------------------------------------------
 
 // An inflow whose bytes stay where they were read into, which is `scratch`, until keep().
