@@ -68,6 +68,33 @@ TEST( Initiation, GreetingsComeBackAsTheyWereSent )
   EXPECT_LE( Hello::size, FrameHeader::greeting_payload_max );
 }
 
+TEST( Initiation, EveryPurposeAndEveryAnswerComesBack )
+{
+  for ( const Purpose purpose : { Purpose::new_tunnel, Purpose::resume, Purpose::join } ) {
+    Hello hello = some_hello();
+    hello.purpose = purpose;
+    EXPECT_EQ( std::get<Hello>( decode_hello( encode( hello ) ) ), hello );
+  }
+  for ( unsigned answer = 1; answer <= 7; ++answer ) {
+    Welcome welcome = some_welcome();
+    welcome.answer = static_cast<Answer>( answer );
+    welcome.reason = Refusal::none;
+    EXPECT_EQ( std::get<Welcome>( decode_welcome( encode( welcome ) ) ).answer, welcome.answer );
+  }
+  EXPECT_EQ( std::to_integer<int>( encode( Hello { .purpose = Purpose::join } )[5 + 1] ), 3 );
+  EXPECT_EQ( std::to_integer<int>( encode( Welcome { .answer = Answer::joined } )[5] ), 7 );
+}
+
+TEST( Initiation, AProofToJoinIsNoneToResume )
+{
+  const TestCrypto crypto;
+  Hello hello = some_hello();
+  hello.purpose = Purpose::resume;
+  const Digest resumes = prove_hello( crypto, {}, {}, hello );
+  hello.purpose = Purpose::join;
+  EXPECT_FALSE( same( resumes, prove_hello( crypto, {}, {}, hello ) ) );
+}
+
 TEST( Initiation, GreetingsMayBecomeLongerButNotShorter )
 {
   auto hello = encode( some_hello() );
