@@ -26,6 +26,13 @@ class Trouble(Exception):
 _threaded = set()  # processes that had more than one thread
 
 
+def children_by(task):
+    try:
+        return (task / "children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # this thread ended meanwhile
+
+
 def cpu_of(pid):
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -39,7 +46,7 @@ def cpu_of(pid):
             own = (int(fields[11]) + int(fields[12])) / tick
         else:
             own = int((tasks[0] / "schedstat").read_text().split()[0]) / 1e9
-        children = " ".join((task / "children").read_text() for task in tasks).split()
+        children = [child for task in tasks for child in children_by(task)]
     except (FileNotFoundError, ProcessLookupError):
         return 0  # it ended meanwhile; its parent has its time then
     return ended + own + sum(cpu_of(child) for child in children)

@@ -339,10 +339,11 @@ public:
   void play()
   {
     for ( int i = 0; i < operations_max and not input_.empty(); ++i ) {
-      switch ( input_.below( 5 ) ) {
+      switch ( input_.below( 6 ) ) {
         case 0: say_hello(); break;
         case 1: answer_honestly(); break;
         case 2: die(); break;
+        case 5: join(); break;
         default: answer_anything(); break;
       }
       check( claim_->has_tunnel() == tunnel_.has_value(), "a tunnel came or went" );
@@ -379,6 +380,17 @@ private:
       ++asks_for_a_new_one_;
     }
     out_.push_back( hello );
+  }
+  void join()
+  {
+    if ( tunnel_ ) {
+      const Hello hello = carried( claim_->join( {} ) );
+      check( hello.purpose == Purpose::join and hello.tunnel == tunnel_->id and hello.attempt == tunnel_->attempt,
+             "it joins another tunnel, or another link" );
+      check( same( hello.proof, prove_hello( crypto_, tunnel_->secrets.latest, {}, hello ) ),
+             "it cannot prove that it may join" );
+      out_.push_back( hello );
+    }
   }
   // Each hello is answered once at most: its link is closed or taken then.
   std::optional<Hello> some_hello()
@@ -418,7 +430,7 @@ private:
     }
     Welcome welcome;
     welcome.version = input_.below( 8 ) == 0 ? input_.byte() : protocol_version;
-    welcome.answer = static_cast<Answer>( 1 + input_.below( 6 ) );
+    welcome.answer = static_cast<Answer>( 1 + input_.below( 7 ) );
     welcome.beat = std::chrono::milliseconds { 100 };
     welcome.window = static_cast<std::uint32_t>( input_.number( 4 ) );
     welcome.retry_after = std::chrono::milliseconds { input_.number( 4 ) };
@@ -461,6 +473,13 @@ private:
         rotate( crypto_, secrets, before ? secrets.before : secrets.latest, {}, hello, welcome );
         return;
       }
+      case Claim::Outcome::joined: // and nothing changes
+        check( tunnel_ and hello.purpose == Purpose::join and hello.tunnel == tunnel_->id
+                 and hello.attempt == tunnel_->attempt and welcome.answer == Answer::joined,
+               "a link joined what it was not for" );
+        check( proved_by( crypto_, tunnel_->secrets, {}, hello, welcome ) != nullptr,
+               "an sproxy that proved nothing" );
+        return;
       case Claim::Outcome::gone:
         check( about_ours and welcome.answer == Answer::gone, "another tunnel is gone" );
         check( made_with( crypto_, tunnel_->secrets, {}, hello ), "it believes an answer to an old question" );
@@ -480,7 +499,9 @@ private:
   std::optional<Claim> claim_ { std::in_place, crypto_, config, record_ };
   TunnelRecord records_[64] {};
   Slots<TunnelRecord> slots_ { records_ };
-  Admission admission_ { crypto_, { .beat = std::chrono::milliseconds { 100 } }, slots_ };
+  Admission admission_ { crypto_,
+                         { .beat = std::chrono::milliseconds { 100 }, .capabilities = bulk_link_capability },
+                         slots_ };
   std::optional<Known> tunnel_ {};
   std::vector<Hello> out_ {};
   int asks_for_a_new_one_ = 0;
