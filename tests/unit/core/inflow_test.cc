@@ -486,8 +486,8 @@ TEST( Inflow, BytesThatComeLateMayGoByTheOfferOfAProcessThatDied )
 }
 
 // Bytes were let go, and behind them more is under way on the link that carries the stream. A late frame on another
-// link has just those that are missing: once it filled the hole, and what was under way was a gap then, for which an
-// honest peer lost its link. Seed 119427 of the simulation, with acknowledgements told on the bulk link.
+// link has just those that are missing: once it filled the hole, and what was under way was a gap then, for which
+// an honest peer lost its link. Seed 119427 of the simulation, with acknowledgements told on the bulk link.
 TEST( Inflow, AHoleIsFilledOnTheLinkThatCarriesTheStreamOnly )
 {
   for ( const bool late : { true, false } ) {
