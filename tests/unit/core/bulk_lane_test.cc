@@ -266,6 +266,7 @@ TEST( BulkLane, AStreamThatWasAskedForAgainDoesNotMoveBeforeWhatIsUnderWay )
     pair.step();
   }
   ASSERT_GT( pair.frames[FrameType::resume], 0U ) << "memory was not short";
+  EXPECT_EQ( pair.bulk_frames[FrameType::data], 0U ) << "it has overtaken what is under way";
   pair.bulk_up_most = 0;
   pair.up_most = std::string::npos;
   pair.steps( 5 );
