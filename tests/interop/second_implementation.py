@@ -309,7 +309,8 @@ def is_reset(connection):
 
 class Program:
     def __init__(self, name, *arguments):
-        self.log, self.state = tempfile.TemporaryFile("w+"), tempfile.TemporaryDirectory()
+        # Appended to: said() moves the position that the program writes at, for the two share it.
+        self.log, self.state = tempfile.TemporaryFile("a+"), tempfile.TemporaryDirectory()
         options = ["--state-dir", self.state.name, *["--insecure"] * INSECURE]
         self.process = subprocess.Popen([BIN / name, *map(str, arguments), *options], stderr=self.log)
 
