@@ -202,7 +202,11 @@ void Dialler::look_after( Candidate& candidate, Time now )
   // claims it lets the later one win, whichever we hear of first.
   const bool must_wait = claim_.has_tunnel() ? now < candidates_.patient_until()
                                              : now < no_new_tunnel_until_ or candidates_.any_asks_for_new_tunnel();
-  if ( candidate.for_bulk and not candidate.hello and claim_.has_tunnel() ) {
+  if ( candidate.for_bulk and not candidate.hello ) {
+    if ( not claim_.has_tunnel() ) {
+      link.drop( "the tunnel that it was for is gone" );
+      return;
+    }
     say_hello( candidate, claim_.join( link.channel().binding ) );
   } else if ( not candidate.hello and not must_wait and not candidates_.gives_way( candidate, now ) ) {
     say_hello( candidate, claim_.hello( link.channel().binding ) );
