@@ -220,7 +220,6 @@ def replay(world, net):
     relay.become()
     world.say(f"true: after {recordings} recordings the victim goes on within {victim.goes_on():.2f} s")
     # The first flight of a link that was resumed with a ticket: sproxy reads its hello before it can know who repeats it.
-    # That is how a link begins that carries the tunnel; one for bulk, beside it, does not.
     began = [bytes(end.heard[:16_000]) for end in relay.ends]
     early = [flight for flight in began if (flight[38] == 2 if world.insecure else bytes.fromhex("002a0000") in flight[:2000])]
     world.check(early, "its last link began with early data")
@@ -355,7 +354,7 @@ def tls_server(context_of, identity):
 
 def downgrade(world, net):
     relay = Relay(world, net)
-    victim = Victim(world, net, through=relay.address, only_one_link=True)
+    victim = Victim(world, net, through=relay.address)
     true, liar = tls.Identity(world.state("sproxy") / "host_key"), tls.Identity()
     victim.baseline()
 

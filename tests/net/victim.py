@@ -22,11 +22,12 @@ LINES = 25        # of the log in a second, on average, that a flood may cause: 
 
 
 class Victim:
-    def __init__(self, world, net, *options, through=None, only_one_link=False):
+    def __init__(self, world, net, *options, through=None):
         self.world, self.net = world, net
         self.target = Listener(world, net.server, 7000)
         self.sproxy = world.sproxy(net.server, *options, "--target", "127.0.0.1:7000", 6000)
-        self.cproxy = world.cproxy(net.client, *["--no-bulk-link"] * only_one_link, 5000, through or net.server_address, 6000)
+        # One link: descriptors and memory are compared exactly, and a second link comes and goes (54-bulk-link).
+        self.cproxy = world.cproxy(net.client, "--no-bulk-link", 5000, through or net.server_address, 6000)
         self.app = dial(world, net.client, "127.0.0.1", 5000, "bulk").expect(Source(2))
         self.far = self.target.next(30).expect(Source(1))
         self.keys = dial(world, net.client, "127.0.0.1", 5000, "keys")
