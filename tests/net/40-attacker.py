@@ -489,8 +489,8 @@ def half_open_work(stop, count, hello, pace, everywhere):
     poll, sockets, began, address, look_again = select.epoll(), {}, time.monotonic(), None, 0.0
     while not stop():
         if time.monotonic() >= look_again:
-            look_again, before, address = time.monotonic() + 0.1, address, our_address()
-            for fd in [fd for fd in sockets if address and before and address != before]:  # moved, with the victim
+            look_again, before, address = time.monotonic() + 0.1, address, our_address() or address
+            for fd in [fd for fd in sockets if before and address != before]:  # moved, with the victim, perhaps by way of nowhere
                 sockets.pop(fd)[0].close()
         while len(sockets) < AT_ONCE and count[0] < (time.monotonic() - began) * pace:
             sock = socket.socket()
