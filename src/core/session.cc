@@ -178,7 +178,9 @@ Verdict Session::receive_late( const Frame& frame )
   if ( reset_by_us() ) {
     return std::nullopt;
   }
-  if ( const auto fault = outflow_.acknowledge( header.acknowledgement, header.window ) ) {
+  // What is welcome was said on the present link, perhaps by another process, which offers less than the one
+  // before.
+  if ( const auto fault = outflow_.acknowledge( header.acknowledgement, 0 ) ) {
     return fault;
   }
   if ( header.type == FrameType::data ) {
