@@ -74,7 +74,8 @@ def scenario(world):
     second = leave(world, sproxy, herds, before)
     world.same((first[0], second[0]), (before, before), "sproxy has the descriptors that it had before they came")
     if "libasan" not in open(f"/proc/{sproxy.worker}/maps").read():
-        world.check(second[1] - first[1] < 4096, f"sproxy has {second[1] - first[1]} KiB more after the second herd than after the first")
+        # Three outages leave more with the allocator than one did: 1 to 4.3 MiB were seen. A link's 25 KiB kept for each would be 15.
+        world.check(second[1] - first[1] < 8192, f"sproxy has {second[1] - first[1]} KiB more after the second herd than after the first")
 
 
 harness.main(scenario)
