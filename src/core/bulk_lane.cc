@@ -1,7 +1,5 @@
 #include "core/bulk_lane.hh"
 
-#include <algorithm>
-
 namespace holdfast {
 
 void BulkLane::detach()
@@ -49,7 +47,7 @@ void BulkLane::speak( Session& session, FrameBatch& batch )
 {
   const std::size_t before = batch.bytes();
   while ( session.bulk_due() and not batch.full() and batch.bytes() - before < turn_max ) {
-    session.speak_bulk( batch, std::min( batch.room(), FrameHeader::payload_max ) );
+    session.speak_bulk( batch, batch.piece() );
   }
 }
 

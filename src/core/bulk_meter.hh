@@ -3,7 +3,6 @@
 #include "core/time.hh"
 #include "core/types.hh"
 
-#include <algorithm>
 #include <chrono>
 
 namespace holdfast {

@@ -2,6 +2,7 @@
 
 #include "core/frame.hh"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <span>
@@ -34,6 +35,10 @@ public:
 
   [[nodiscard]] bool full() const;
   [[nodiscard]] std::size_t room() const { return bytes_ < most_ ? most_ - bytes_ : 0; }
+  // How large a payload should be now: what there is room for, but for a rest that is not worth a frame.
+  [[nodiscard]] std::size_t piece() const { return std::clamp( room(), piece_least, FrameHeader::payload_max ); }
+  // With the frame's header and that of TLS it fills a segment.
+  static constexpr std::size_t piece_least = 1400 - FrameHeader::size;
   [[nodiscard]] bool empty() const { return bytes_ == 0; }
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
   [[nodiscard]] std::span<const std::span<const std::byte>> slices() const

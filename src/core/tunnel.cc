@@ -27,7 +27,6 @@ constexpr std::size_t unknown_max = 65536;
 // ten segments at once (RFC 6928) and the next ones a round trip later, and nothing of a piece is of use before all
 // of it is there.
 constexpr std::size_t small_at_first = 65536;
-constexpr std::size_t small_piece = 1400 - FrameHeader::size;
 
 } // namespace
 
@@ -350,8 +349,7 @@ void Tunnel::transmit( FrameBatch& batch, Time now, RoundTrip round_trip )
     }
     const bool was_introduced = session->on_link_.introduced;
     const std::size_t before = batch.bytes();
-    const std::size_t fits = std::clamp( batch.room(), small_piece, FrameHeader::payload_max );
-    const std::size_t piece_max = said_ < small_at_first ? small_piece : fits;
+    const std::size_t piece_max = said_ < small_at_first ? FrameBatch::piece_least : batch.piece();
     serve( *session );
     session->speak( batch, now, round_trip, piece_max );
     serve_nobody();

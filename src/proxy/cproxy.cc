@@ -171,6 +171,7 @@ void Cproxy::link_found( Dialler::Found found )
   end_.attach( std::move( found.link ), found.window, found.hello );
   interface_ = found.interface;
   may_have_bulk_ = found.may_have_bulk;
+  dials_for_bulk_ = false;
   bulk_not_before_ = {};
   bulk_pause_ = bulk_pause_least;
 }
@@ -180,18 +181,22 @@ void Cproxy::link_found( Dialler::Found found )
 void Cproxy::look_for_bulk_link( Time now )
 {
   LinkLeg* const link = end_.link();
+  if ( dials_for_bulk_ and not dialler_.dials_for_bulk() ) { // nobody there, or we are refused
+    dials_for_bulk_ = false;
+    put_off_bulk_link( now );
+  }
   if ( not may_have_bulk_ or link == nullptr or end_.bulk_link() != nullptr or now < bulk_not_before_
-       or dialler_.needed() or dialler_.dials_for_bulk() or not end_.tunnel().wants_bulk_link( now ) ) {
+       or dialler_.needed() or dials_for_bulk_ or not end_.tunnel().wants_bulk_link( now ) ) {
     return;
   }
-  bulk_not_before_ = now + bulk_pause_;
+  dials_for_bulk_ = true;
   dialler_.dial_for_bulk( link->peer(), interface_ );
 }
 
 void Cproxy::bulk_link_found( std::unique_ptr<LinkLeg> link )
 {
   log_.debug( "second link, for bulk, from {} to {}", link->local().text(), link->peer().text() );
-  bulk_not_before_ = {};
+  dials_for_bulk_ = false;
   end_.attach_bulk( std::move( link ) );
 }
 
@@ -203,7 +208,12 @@ void Cproxy::bulk_link_ended( const std::string& why )
     return;
   }
   log_.debug( "second link, for bulk, lost: {}", why );
-  bulk_not_before_ = loop_.now() + bulk_pause_;
+  put_off_bulk_link( loop_.now() );
+}
+
+void Cproxy::put_off_bulk_link( Time now )
+{
+  bulk_not_before_ = now + bulk_pause_;
   bulk_pause_ = std::min( 2 * bulk_pause_, bulk_pause_most );
 }
 

@@ -52,6 +52,7 @@ private:
   void look_for_bulk_link( Time now );
   void bulk_link_found( std::unique_ptr<LinkLeg> link );
   void bulk_link_ended( const std::string& why );
+  void put_off_bulk_link( Time now );
   // Whether another link would be welcome: silence, or a sleep that this one may not have survived.
   [[nodiscard]] bool is_in_doubt( LinkLeg& link, Time now ) const;
   void tunnel_lost( ResetReason reason );
@@ -72,7 +73,8 @@ private:
   std::optional<Time> woke_ {}; // when this machine did last
   unsigned interface_ = 0;      // the link was made to go through this one; 0: as the kernel preferred
   bool may_have_bulk_ = false;  // a bulk link beside it, says sproxy,
-  Time bulk_not_before_ {};     // after one that was lost
+  bool dials_for_bulk_ = false; // and it is not known yet whether anything comes of it
+  Time bulk_not_before_ {};     // after one that was lost, or did not come
   Duration bulk_pause_ {};
   Listener listener_;
   Time stop_by_ = never;
