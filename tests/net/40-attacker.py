@@ -250,7 +250,7 @@ def crashed(world, net):
     def crash(victim):
         victim.sproxy.mark()
         victim.sproxy.kill_worker()
-        world.until(lambda: any("recovered: " in line for line in victim.sproxy.since()), 20, "sproxy to recover")
+        world.recovered(victim.sproxy)
 
     stolen(world, net, crash)
 

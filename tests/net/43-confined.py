@@ -52,11 +52,11 @@ def expect_least_of_the_next(world, proxy, user, story, end):
     proxy.mark()
     before = proxy.worker
     end()
-    world.until(lambda: any("recovered: " in line for line in proxy.since()), 30, f"{proxy.name} to recover")
+    world.recovered(proxy)
     world.check_quietly(proxy.worker != before, f"{proxy.name} has another worker")
     expect_least(world, proxy, user)
     steps = [line for line in proxy.since() if "sandbox: " in line or "recovered: " in line]
-    first, *others = ["sandbox: " in line for line in steps]  # a memory of each thread is recovered
+    first, *others = ["sandbox: " in line for line in steps]
     world.check(first and others and not any(others), f"{proxy.name}, {story}: confined before it recovered")
 
 

@@ -27,12 +27,6 @@ from telnet import both, start_telnetd, telnet, TELNETD_PORT
 part = sys.argv[1] if len(sys.argv) > 1 else "killed"
 
 
-def recovered(world, *proxies, timeout=30):
-    """A worker has taken over in each of them since its mark()."""
-    for proxy in proxies:
-        world.until(lambda proxy=proxy: any("recovered: " in line for line in proxy.since()), timeout, f"{proxy.name} to recover")
-
-
 def killed(world):
     net = harness.Routed(world)
     held, direct = both(world, net)
@@ -45,7 +39,7 @@ def killed(world):
         for proxy in proxies:
             proxy.kill_worker()
         held.type_something()
-        recovered(world, *proxies)
+        world.recovered(*proxies)
         held.until_typed_arrived()
         held.until_pings(3)
         world.say(f"true: the session goes on after {story}")
@@ -84,7 +78,7 @@ def crash_without_network(world, held, cproxy, sproxy):
     for proxy in (cproxy, sproxy):
         proxy.mark()
         proxy.kill_worker()
-    recovered(world, cproxy, sproxy)
+    world.recovered(cproxy, sproxy)
     held.type_something()
 
 
@@ -184,7 +178,7 @@ def blame(world):
     for _ in range(4):
         sproxy.mark()
         os.kill(sproxy.worker, signal.SIGSEGV)
-        recovered(world, sproxy)
+        world.recovered(sproxy)
         greet(world, *good, b"still here")
     world.say("true: crashes while nobody is served cost no session")
 

@@ -33,6 +33,7 @@ class Service:
     def __init__(self, world, kind, space, *arguments):
         self.world, self.kind, self.space, self.arguments = world, kind, space, arguments
         self.manager = Manager(world, kind)
+        self.memories = 0  # recovered so far
         self.start()
 
     def start(self, *more, ready=True):
@@ -48,8 +49,8 @@ class Service:
         self.recovered()
 
     def recovered(self, timeout=20):
-        self.world.until(lambda: self.proxy.log().count("recovered: ") > getattr(self, "_seen", 0), timeout, f"{self.kind} to recover")
-        self._seen = self.proxy.log().count("recovered: ")
+        self.memories += self.proxy.memories
+        self.world.until(lambda: self.proxy.log().count("recovered: ") >= self.memories, timeout, f"{self.kind} to recover")
 
     def keeps(self, count, what):
         self.world.until(lambda: len(self.manager.kept) == count, 20, lambda: f"{what}: {count} kept for {self.kind}, not {self.manager.names()}")

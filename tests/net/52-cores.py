@@ -62,10 +62,6 @@ def worked(sproxy, work):
     return [number for number, time in enumerate(spent) if time > max(spent) / 3]
 
 
-def recovered(world, sproxy, count, timeout=30):
-    world.until(lambda: sum("recovered: " in line for line in sproxy.since()) >= count, timeout, f"{count} memories to be recovered")
-
-
 def killed(world):
     net = harness.Routed(world)
     target = Listener(world, net.server, 7000)
@@ -82,7 +78,7 @@ def killed(world):
     for round_ in range(4):
         sproxy.mark()
         sproxy.kill_worker()
-        recovered(world, sproxy, 3)
+        world.recovered(sproxy)
         for client in clients:
             client.greets(b"after the death of the worker")
         if round_ % 2:

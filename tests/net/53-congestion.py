@@ -70,8 +70,7 @@ def scenario(world):
     for proxy in (cproxy, sproxy):
         proxy.mark()
         proxy.kill_worker()
-    for proxy in (cproxy, sproxy):
-        world.until(lambda proxy=proxy: any("recovered: " in line for line in proxy.since()), 30, f"{proxy.name} to recover")
+    world.recovered(cproxy, sproxy)
     greet(world, app, far, b"crashed")
     expect_of_links(world, net, WANTED, f"after crashes, by routes that name {other}")
 

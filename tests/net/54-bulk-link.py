@@ -184,8 +184,7 @@ def crash(world):
         for proxy in proxies:
             proxy.kill_worker()
         held.type_something()
-        for proxy in proxies:
-            world.until(lambda proxy=proxy: any("recovered: " in line for line in proxy.since()), 30, f"{proxy.name} to recover")
+        world.recovered(*proxies)
         held.until_typed_arrived()
         held.until_pings(3)
         world.say(f"true: the session goes on after the death of {' and '.join(proxy.name for proxy in proxies)}")

@@ -104,6 +104,7 @@ class Program:
         self.name, self.world, self.quiet = name, world, quiet
         self.path = world.folder / f"{name}.log"
         self.expected_end = False
+        self.memories = 1  # of a proxy: one for each of its threads
         self._at = 0
         with open(self.path, "ab") as log:
             # setpriv: should the scenario be killed, the kernel ends its programs too.
@@ -480,12 +481,20 @@ class World:
         earlier = log.stat().st_size if log.exists() else 0
         proxy = space.start(name, *before, folder / program if folder else holdfast(program), *arguments)
         proxy.is_proxy = True
+        if "--threads" in arguments:
+            proxy.memories = int(arguments[arguments.index("--threads") + 1])
         if ready:
             self.until(lambda: "listening on" in proxy.log()[earlier:] or not proxy.running(), 20,
                        f"{name} to listen")
             if not proxy.running():
                 raise Failure(f"{name} ended at once: {proxy.log().strip()}")
         return proxy
+
+    def recovered(self, *proxies, timeout=30):
+        """The next worker has taken over in each of them since its mark(), each of its threads with a memory of its own."""
+        for proxy in proxies:
+            self.until(lambda: sum("recovered: " in line for line in proxy.since()) >= proxy.memories, timeout,  # noqa: B023
+                       f"{proxy.name} to recover")
 
     def finish(self):
         """The end of every good scenario: the proxies are still there, and end orderly when asked to."""
