@@ -4,7 +4,6 @@
 //
 // The functions appear in the order of a life: find the server, connect, send, end.
 
-#include "line_options.hh"
 #include "program.hh"
 #include "standard_descriptors.hh"
 
@@ -12,6 +11,8 @@
 #include "lines/message.hh"
 #include "net/clock.hh"
 #include "net/socket.hh"
+#include "options/line_options.hh"
+#include "options/say.hh"
 
 #include <netdb.h>
 #include <poll.h>

@@ -5,7 +5,6 @@
 // One thread, one event loop. When standard output is slower than the clients, Output fills up, no client is read
 // any more, and TCP holds them back: nothing is dropped, and memory stays bounded.
 
-#include "line_options.hh"
 #include "program.hh"
 #include "standard_descriptors.hh"
 
@@ -13,6 +12,8 @@
 #include "net/loop.hh"
 #include "net/signals.hh"
 #include "net/socket.hh"
+#include "options/line_options.hh"
+#include "options/say.hh"
 
 #include <poll.h>
 

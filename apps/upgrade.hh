@@ -2,9 +2,8 @@
 
 #include "keeper/register.hh"
 #include "net/fd.hh"
+#include "options/proxy_options.hh"
 #include "program.hh"
-
-#include <CLI/CLI.hpp>
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -28,8 +27,6 @@
 // `cproxy upgrade [PID...]`: asks keepers that are running to go on with the program as it is installed now, and
 // waits until they do (SIGUSR2 to each, then its register tells).
 namespace holdfast::program {
-
-inline constexpr std::string_view upgrade_word = "upgrade";
 
 // The page of a keeper, as somebody else may read it.
 using ForeignRegister = std::shared_ptr<const Register>;
@@ -140,16 +137,7 @@ inline bool upgrade_one( const char* name, pid_t keeper )
 inline int upgrade( const char* name, int argc, char** argv )
 {
   std::vector<pid_t> chosen;
-  CLI::App app {
-    fmt::format(
-      "{0} upgrade: lets {0}s that are running go on with the program as it is installed now.\n"
-      "Every session goes on. A program that cannot go on with what is there refuses before anything is given up.",
-      name ),
-    fmt::format( "{} upgrade", name )
-  };
-  app.add_option(
-    "PID", chosen, fmt::format( "Of a {}, as ps shows it ({}-keeper); default: all that are ours", name, name ) );
-  if ( const auto status = parse( app, argc, argv ) ) {
+  if ( const auto status = parse_upgrade( name, argc, argv, chosen ) ) {
     return *status;
   }
   if ( chosen.empty() ) {

@@ -14,6 +14,7 @@
 #include "proxy/log.hh"
 #include "state/arena.hh"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -48,6 +49,16 @@ int run_worker( const char* name, Body body ) noexcept
     const std::size_t most = line.size() - 1;
     static_cast<void>( StandardError().write( line.data(), std::min( static_cast<std::size_t>( size ), most ) ) );
     return status_trouble;
+  }
+}
+
+// Each session needs a descriptor: take as many as we may have.
+inline void raise_descriptor_limit()
+{
+  rlimit limit {};
+  if ( ::getrlimit( RLIMIT_NOFILE, &limit ) == 0 ) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit( RLIMIT_NOFILE, &limit ); // with fewer, the proxy says so when it runs out
   }
 }
 

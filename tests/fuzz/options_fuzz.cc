@@ -7,8 +7,10 @@
 
 #include "fuzz/input.hh"
 
-#include "apps/line_options.hh"
-#include "apps/proxy_options.hh"
+#include "net/congestion.hh"
+#include "options/line_options.hh"
+#include "options/proxy_options.hh"
+#include "options/say.hh"
 
 #include <cstdint>
 #include <iostream>

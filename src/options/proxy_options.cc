@@ -1,79 +1,99 @@
-#pragma once
+#include "options/proxy_options.hh"
 
 #include "identity/fingerprint.hh"
 #include "net/congestion.hh"
-#include "program.hh"
-#include "proxy/config.hh"
-#include "quantities.hh"
-#include "security_options.hh"
-
-#include <CLI/CLI.hpp>
-
-#include <sys/resource.h>
+#include "options/command_line.hh"
+#include "options/quantities.hh"
 
 #include <algorithm>
-#include <cmath>
-#include <optional>
-#include <string>
-#include <vector>
+#include <string_view>
 
-// The options of cproxy and sproxy, as a person writes them, and what becomes of them.
 namespace holdfast::program {
+namespace {
 
-// What both have.
-struct ProxyOptions
+// A file or folder that a person names: an unset variable of a shell is an empty argument.
+CLI::Option* add_path( CLI::App& app, const char* name, std::string& path, const std::string& text )
 {
-  std::string bind {};
-  unsigned port = 0;
-  bool raw = false;
-  double heartbeat_ms = 100;
-  double heartbeat_idle_ms = 30e3;
-  unsigned misses = 3;
-  std::string congestion {};
-  bool no_bulk_link = false;
-  std::uint64_t window = 16U << 20U;
-  std::uint64_t memory = 256U << 20U;
-  double keep_ms = 24.0 * 3600 * 1000;
-  std::uint64_t max_sessions = 10000;
-  std::string log_level = "info";
-  SecurityOptions security {};
-};
+  return app.add_option( name, path, text )
+    ->check( CLI::Validator { is_not_empty, "" } )
+    ->type_name( "FILE" )
+    ->group( "Security" );
+}
 
-struct CproxyOptions : ProxyOptions
+// Call it when the positional arguments are there: with --print-key they need not be given.
+void add_security_options( CLI::App& app, SecurityOptions& options, const std::string& what_is_printed )
 {
-  std::string host {}; // where sproxy is
-  unsigned far_port = 0;
-  std::vector<std::string> fingerprints {};
-};
+  add_path( app, "--state-dir", options.state_directory, "Where our keys are (default $XDG_STATE_HOME/holdfast)" )
+    ->type_name( "DIR" );
+  const auto positionals = app.get_options( []( const CLI::Option* option ) { return option->get_positional(); } );
+  app
+    .add_flag_callback(
+      "--print-key",
+      [&options, positionals] {
+        options.print_key = true;
+        for ( CLI::Option* const positional : positionals ) {
+          positional->required( false );
+        }
+      },
+      what_is_printed )
+    ->group( "Security" );
+  app
+    .add_flag( "--insecure",
+               options.insecure,
+               "Plain TCP, no encryption, no keys: for tests and trusted wires. Must be given on both sides" )
+    ->group( "Security" );
+  add_path( app, "--ca", options.ca, "Trust what this private CA has signed, not single keys (PEM)" );
+  add_path( app, "--cert", options.certificate, "With --ca: our certificate (PEM, intermediate ones behind it)" );
+  add_path( app, "--key", options.key, "With --ca: our private key (PEM, without a passphrase, mode 0600)" );
+  app.add_option( "--user", options.user, "Become this user once the ports are open; needs root" )
+    ->check( CLI::Validator { is_not_empty, "" } )
+    ->type_name( "NAME" )
+    ->group( "Security" );
+  app
+    .add_flag( "--no-sandbox",
+               options.no_sandbox,
+               "Give up no files and system calls, to find out whether that is to blame" )
+    ->group( "Security" );
+}
 
-struct SproxyOptions : ProxyOptions
+// Which options do not go together, in words; empty when all do. `trust` names the option that says whose key we
+// trust, if it was given.
+std::string contradiction( const SecurityOptions& options, bool raw, std::string_view trust )
 {
-  HostPort target {};
-  bool single = false;
-  std::uint64_t threads = 1;
-  std::string authorized_clients {};
-  std::string roam = "any";
-  std::optional<double> age_max_ms {};
-  std::uint64_t client_tunnels = 64;
-  std::optional<std::uint64_t> client_sessions {};
-  std::optional<std::uint64_t> client_memory {};
-};
+  const bool any = not( options.ca.empty() and options.certificate.empty() and options.key.empty() );
+  const bool all = not( options.ca.empty() or options.certificate.empty() or options.key.empty() );
+  if ( any and not all ) {
+    return "--ca, --cert and --key belong together: give all three or none";
+  }
+  const std::string_view keys = not trust.empty()   ? trust
+                                : any               ? std::string_view { "--ca" }
+                                : options.print_key ? "--print-key"
+                                                    : "";
+  if ( options.insecure and not keys.empty() ) {
+    return fmt::format( "--insecure and {} exclude each other: without encryption there are no keys", keys );
+  }
+  if ( raw and not keys.empty() ) {
+    return fmt::format( "--raw and {} exclude each other: --raw relays bytes in the clear, there are no keys",
+                        keys );
+  }
+  return {};
+}
 
-inline std::string is_address_to_bind( const std::string& text )
+std::string is_address_to_bind( const std::string& text )
 {
   const bool good = text == "*" or literal_address( text, 0 ).has_value();
   return good ? std::string {} : "'" + text + "' is not an IPv4 or IPv6 address, nor *";
 }
 
 // Whether the kernel has it, is not the command line's affair.
-inline std::string is_algorithm( const std::string& text )
+std::string is_algorithm( const std::string& text )
 {
   const bool good = not text.empty() and text.size() <= congestion_control_name_max
                     and std::ranges::all_of( text, []( unsigned char c ) { return c > ' ' and c < 0x7f; } );
   return good ? std::string {} : "'" + text + "' is not the name of a congestion control, such as bbr or cubic";
 }
 
-inline std::string is_fingerprint( const std::string& text )
+std::string is_fingerprint( const std::string& text )
 {
   return parse_fingerprint( text )
            ? std::string {}
@@ -81,7 +101,7 @@ inline std::string is_fingerprint( const std::string& text )
 }
 
 // Nothing if there is nothing to say; else says what is wrong with the options.
-inline std::optional<int> wrong( const char* name, const std::string& what )
+std::optional<int> wrong( const char* name, const std::string& what )
 {
   if ( what.empty() ) {
     return std::nullopt;
@@ -90,7 +110,7 @@ inline std::optional<int> wrong( const char* name, const std::string& what )
   return status_usage;
 }
 
-inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
+void add_proxy_options( CLI::App& app, ProxyOptions& options )
 {
   app.add_option( "--bind", options.bind, "Listen on this address only; * for all of both families" )
     ->type_name( "ADDR" )
@@ -147,8 +167,47 @@ inline void add_proxy_options( CLI::App& app, ProxyOptions& options )
     ->capture_default_str();
 }
 
-// Take the command line apart, as parse() does.
-inline std::optional<int> parse_cproxy( int argc, const char* const* argv, CproxyOptions& options )
+// Who may come, from where, and what one client may have.
+void add_client_options( CLI::App& app, SproxyOptions& options )
+{
+  add_path( app,
+            "--authorized-clients",
+            options.authorized_clients,
+            "Admit only clients with these keys, one a line; read again when it changes (default: anyone)" );
+  app
+    .add_option(
+      "--roam", options.roam, "Where a tunnel may go on from: any address, its subnet, or never another one" )
+    ->check( CLI::IsMember( { "any", "subnet", "never" } ).description( "" ) )
+    ->type_name( "HOW" )
+    ->capture_default_str()
+    ->group( "Security" );
+  app.add_option( "--max-age", options.age_max_ms, "End a tunnel this long after it was made (default: never)" )
+    ->transform( between( 1e3, 365 * 8.64e7, "1s and 365d", duration() ) )
+    ->type_name( "DURATION" )
+    ->group( "Limits" );
+  app.add_option( "--client-tunnels", options.client_tunnels, "Most tunnels of one client (one key)" )
+    ->check( between( 1, 1000000, "1 and 1000000" ) )
+    ->type_name( "N" )
+    ->capture_default_str()
+    ->group( "Limits" );
+  app
+    .add_option( "--client-sessions",
+                 options.client_sessions,
+                 "Most sessions of one client (default: half of --max-sessions)" )
+    ->check( between( 1, 1000000, "1 and 1000000" ) )
+    ->type_name( "N" )
+    ->group( "Limits" );
+  app
+    .add_option(
+      "--client-memory", options.client_memory, "Most bytes retained for one client (default: half of --memory)" )
+    ->transform( between( 524288, 1099511627776, "512KiB and 1TiB", size() ) )
+    ->type_name( "SIZE" )
+    ->group( "Limits" );
+}
+
+} // namespace
+
+std::optional<int> parse_cproxy( int argc, const char* const* argv, CproxyOptions& options )
 {
   options.bind = "127.0.0.1";
   CLI::App app { "cproxy: keeps the TCP sessions of this machine's programs alive while its address changes.\n"
@@ -191,45 +250,7 @@ inline std::optional<int> parse_cproxy( int argc, const char* const* argv, Cprox
     "cproxy", contradiction( options.security, options.raw, options.fingerprints.empty() ? "" : "--fingerprint" ) );
 }
 
-// Who may come, from where, and what one client may have.
-inline void add_client_options( CLI::App& app, SproxyOptions& options )
-{
-  add_path( app,
-            "--authorized-clients",
-            options.authorized_clients,
-            "Admit only clients with these keys, one a line; read again when it changes (default: anyone)" );
-  app
-    .add_option(
-      "--roam", options.roam, "Where a tunnel may go on from: any address, its subnet, or never another one" )
-    ->check( CLI::IsMember( { "any", "subnet", "never" } ).description( "" ) )
-    ->type_name( "HOW" )
-    ->capture_default_str()
-    ->group( "Security" );
-  app.add_option( "--max-age", options.age_max_ms, "End a tunnel this long after it was made (default: never)" )
-    ->transform( between( 1e3, 365 * 8.64e7, "1s and 365d", duration() ) )
-    ->type_name( "DURATION" )
-    ->group( "Limits" );
-  app.add_option( "--client-tunnels", options.client_tunnels, "Most tunnels of one client (one key)" )
-    ->check( between( 1, 1000000, "1 and 1000000" ) )
-    ->type_name( "N" )
-    ->capture_default_str()
-    ->group( "Limits" );
-  app
-    .add_option( "--client-sessions",
-                 options.client_sessions,
-                 "Most sessions of one client (default: half of --max-sessions)" )
-    ->check( between( 1, 1000000, "1 and 1000000" ) )
-    ->type_name( "N" )
-    ->group( "Limits" );
-  app
-    .add_option(
-      "--client-memory", options.client_memory, "Most bytes retained for one client (default: half of --memory)" )
-    ->transform( between( 524288, 1099511627776, "512KiB and 1TiB", size() ) )
-    ->type_name( "SIZE" )
-    ->group( "Limits" );
-}
-
-inline std::optional<int> parse_sproxy( int argc, const char* const* argv, SproxyOptions& options )
+std::optional<int> parse_sproxy( int argc, const char* const* argv, SproxyOptions& options )
 {
   options.bind = "*";
   std::string target = "127.0.0.1:23";
@@ -274,63 +295,18 @@ inline std::optional<int> parse_sproxy( int argc, const char* const* argv, Sprox
                                options.authorized_clients.empty() ? "" : "--authorized-clients" ) );
 }
 
-inline Duration from_ms( double ms )
+std::optional<int> parse_upgrade( const char* name, int argc, const char* const* argv, std::vector<pid_t>& keepers )
 {
-  return Duration { std::llround( ms * 1e6 ) };
-}
-
-inline void apply( const ProxyOptions& options, ProxyConfig& config )
-{
-  config.bind = options.bind;
-  config.port = static_cast<std::uint16_t>( options.port );
-  config.pulse = { .beat = from_ms( options.heartbeat_ms ),
-                   .misses = options.misses,
-                   .idle = from_ms( std::max( options.heartbeat_idle_ms, options.heartbeat_ms ) ) };
-  config.congestion = options.congestion;
-  config.bulk_link = not options.no_bulk_link;
-  config.window = options.window;
-  config.memory = { .sessions = options.max_sessions, .memory = options.memory };
-  config.keep = from_ms( options.keep_ms );
-  config.pulse.patience = std::min( config.pulse.patience, config.keep );
-  apply( options.security, config.security );
-}
-
-inline void apply( const CproxyOptions& options, CproxyConfig& config )
-{
-  apply( static_cast<const ProxyOptions&>( options ), config );
-  config.sproxy = { options.host, static_cast<std::uint16_t>( options.far_port ) };
-  for ( const std::string& text : options.fingerprints ) {
-    config.fingerprints.push_back( parse_fingerprint( text ).value() ); // checked when it was read
-  }
-}
-
-inline void apply( const SproxyOptions& options, SproxyConfig& config )
-{
-  apply( static_cast<const ProxyOptions&>( options ), config );
-  config.target = options.target;
-  config.single = options.single;
-  if ( not options.authorized_clients.empty() ) {
-    config.authorized_clients = options.authorized_clients;
-  }
-  config.roam = options.roam == "never" ? Roam::nowhere : options.roam == "subnet" ? Roam::subnet : Roam::anywhere;
-  if ( options.age_max_ms ) {
-    config.age_max = from_ms( *options.age_max_ms );
-  }
-  config.client_limits = {
-    .tunnels = options.client_tunnels,
-    .sessions = options.client_sessions.value_or( std::max<std::uint64_t>( options.max_sessions / 2, 1 ) ),
-    .memory = options.client_memory.value_or( options.memory / 2 ),
+  CLI::App app {
+    fmt::format(
+      "{0} upgrade: lets {0}s that are running go on with the program as it is installed now.\n"
+      "Every session goes on. A program that cannot go on with what is there refuses before anything is given up.",
+      name ),
+    fmt::format( "{} upgrade", name )
   };
-}
-
-// Each session needs a descriptor: take as many as we may have.
-inline void raise_descriptor_limit()
-{
-  rlimit limit {};
-  if ( ::getrlimit( RLIMIT_NOFILE, &limit ) == 0 ) {
-    limit.rlim_cur = limit.rlim_max;
-    ::setrlimit( RLIMIT_NOFILE, &limit ); // with fewer, the proxy says so when it runs out
-  }
+  app.add_option(
+    "PID", keepers, fmt::format( "Of a {}, as ps shows it ({}-keeper); default: all that are ours", name, name ) );
+  return parse( app, argc, argv );
 }
 
 } // namespace holdfast::program

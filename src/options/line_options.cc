@@ -1,14 +1,10 @@
-#pragma once
+#include "options/line_options.hh"
 
-#include "program.hh"
+#include "options/command_line.hh"
 
-#include <cstdint>
-#include <string>
-
-// The options of client and server. Both functions take the command line apart, as parse() does.
 namespace holdfast::program {
 
-inline std::optional<int> parse_client( int argc, const char* const* argv, std::string& host, std::uint16_t& port )
+std::optional<int> parse_client( int argc, const char* const* argv, std::string& host, std::uint16_t& port )
 {
   CLI::App app { "Sends every line of standard input to a server, as one message each.", "client" };
   app.add_option( "SIP", host, "The server: a name, an IPv4 or an IPv6 address" )
@@ -22,7 +18,7 @@ inline std::optional<int> parse_client( int argc, const char* const* argv, std::
   return parse( app, argc, argv );
 }
 
-inline std::optional<int> parse_server( int argc, const char* const* argv, std::uint16_t& port )
+std::optional<int> parse_server( int argc, const char* const* argv, std::uint16_t& port )
 {
   CLI::App app { "Prints the messages of all its clients, each as two lines: its length and its payload.",
                  "server" };

@@ -12,8 +12,6 @@
 #include "proxy/config.hh"
 #include "proxy/log.hh"
 
-#include <CLI/CLI.hpp>
-
 #include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -27,88 +25,8 @@
 #include <utility>
 #include <vector>
 
-// The options of both proxies about who we are, whom we trust and what we give up.
+// Who a proxy is and whom it trusts, made of what its options say.
 namespace holdfast::program {
-
-struct SecurityOptions
-{
-  std::string state_directory {};
-  std::string ca {};
-  std::string certificate {};
-  std::string key {};
-  std::string user {};
-  bool insecure = false;
-  bool no_sandbox = false;
-  bool print_key = false;
-};
-
-// A file or folder that a person names: an unset variable of a shell is an empty argument.
-inline CLI::Option* add_path( CLI::App& app, const char* name, std::string& path, const std::string& text )
-{
-  return app.add_option( name, path, text )
-    ->check( CLI::Validator { is_not_empty, "" } )
-    ->type_name( "FILE" )
-    ->group( "Security" );
-}
-
-// Call it when the positional arguments are there: with --print-key they need not be given.
-inline void add_security_options( CLI::App& app, SecurityOptions& options, const std::string& what_is_printed )
-{
-  add_path( app, "--state-dir", options.state_directory, "Where our keys are (default $XDG_STATE_HOME/holdfast)" )
-    ->type_name( "DIR" );
-  const auto positionals = app.get_options( []( const CLI::Option* option ) { return option->get_positional(); } );
-  app
-    .add_flag_callback(
-      "--print-key",
-      [&options, positionals] {
-        options.print_key = true;
-        for ( CLI::Option* const positional : positionals ) {
-          positional->required( false );
-        }
-      },
-      what_is_printed )
-    ->group( "Security" );
-  app
-    .add_flag( "--insecure",
-               options.insecure,
-               "Plain TCP, no encryption, no keys: for tests and trusted wires. Must be given on both sides" )
-    ->group( "Security" );
-  add_path( app, "--ca", options.ca, "Trust what this private CA has signed, not single keys (PEM)" );
-  add_path( app, "--cert", options.certificate, "With --ca: our certificate (PEM, intermediate ones behind it)" );
-  add_path( app, "--key", options.key, "With --ca: our private key (PEM, without a passphrase, mode 0600)" );
-  app.add_option( "--user", options.user, "Become this user once the ports are open; needs root" )
-    ->check( CLI::Validator { is_not_empty, "" } )
-    ->type_name( "NAME" )
-    ->group( "Security" );
-  app
-    .add_flag( "--no-sandbox",
-               options.no_sandbox,
-               "Give up no files and system calls, to find out whether that is to blame" )
-    ->group( "Security" );
-}
-
-// Which options do not go together, in words; empty when all do. `trust` names the option that says whose key we
-// trust, if it was given.
-inline std::string contradiction( const SecurityOptions& options, bool raw, std::string_view trust )
-{
-  const bool any = not( options.ca.empty() and options.certificate.empty() and options.key.empty() );
-  const bool all = not( options.ca.empty() or options.certificate.empty() or options.key.empty() );
-  if ( any and not all ) {
-    return "--ca, --cert and --key belong together: give all three or none";
-  }
-  const std::string_view keys = not trust.empty()   ? trust
-                                : any               ? std::string_view { "--ca" }
-                                : options.print_key ? "--print-key"
-                                                    : "";
-  if ( options.insecure and not keys.empty() ) {
-    return fmt::format( "--insecure and {} exclude each other: without encryption there are no keys", keys );
-  }
-  if ( raw and not keys.empty() ) {
-    return fmt::format( "--raw and {} exclude each other: --raw relays bytes in the clear, there are no keys",
-                        keys );
-  }
-  return {};
-}
 
 // The user's number. Throws StartupError when there is none of this name.
 inline uid_t user_number( const std::string& name )
@@ -120,20 +38,6 @@ inline uid_t user_number( const std::string& name )
       fmt::format( "--user: there is no user '{}' here{}", name, errno == 0 ? "" : ": " + error_text( errno ) ) );
   }
   return user->pw_uid;
-}
-
-inline void apply( const SecurityOptions& options, Security& security )
-{
-  security.insecure = options.insecure;
-  if ( not options.ca.empty() ) {
-    security.certificates = TlsContext::Certificates { options.ca, options.certificate, options.key };
-  }
-  if ( not options.user.empty() ) {
-    security.user = options.user;
-  }
-  // A user that we become has nothing to look for in the home of the one who started us.
-  security.state_directory = state_directory( options.state_directory, not security.user.has_value() );
-  security.sandbox = not options.no_sandbox;
 }
 
 // Whom our files have to belong to, if not to root: whoever we shall be. Throws StartupError.
