@@ -31,6 +31,8 @@ public:
           Log& log,
           Predecessor predecessor = {},
           ServiceManager* manager = nullptr );
+  Cproxy( const Cproxy& ) = delete;
+  Cproxy& operator=( const Cproxy& ) = delete;
   ~Cproxy() override;
 
   void turn();

@@ -45,6 +45,8 @@ public:
              Log& log,
              Events events,
              ServiceManager* manager = nullptr );
+  TunnelEnd( const TunnelEnd& ) = delete;
+  TunnelEnd& operator=( const TunnelEnd& ) = delete;
   ~TunnelEnd();
 
   Tunnel& tunnel() { return tunnel_; }
