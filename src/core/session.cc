@@ -162,6 +162,7 @@ Verdict Session::receive( const Frame& frame )
 Verdict Session::receive_bulk( const Frame& frame )
 {
   const FrameHeader& header = frame.header;
+  record_.known = 1;
   if ( reset_by_us() ) {
     return std::nullopt;
   }
@@ -175,6 +176,7 @@ Verdict Session::receive_bulk( const Frame& frame )
 Verdict Session::receive_late( const Frame& frame )
 {
   const FrameHeader& header = frame.header;
+  record_.known = 1;
   if ( reset_by_us() ) {
     return std::nullopt;
   }

@@ -468,6 +468,29 @@ TEST( BulkLane, AResetEndsASessionThatIsThere )
   EXPECT_TRUE( pair.all_back() );
 }
 
+// A window full of bytes on the bulk link was all that was ever heard of the session. On the next link it was
+// opened again, which acknowledges nothing; the peer waited for that, and the program for the peer. Found by
+// tests/fuzz.
+TEST( BulkLane, WhatCameThereFirstIsAcknowledgedOnTheNextLinkAsWell )
+{
+  BulkPair pair;
+  const std::string much = stream( 0, 200'000, 1 );
+  pair.down_most = 0;
+  Program& second = *pair.open();
+  second.to_write = "question";
+  pair.steps( 5 );
+  pair.target( 2 ).to_write = much;
+  pair.up_most = 0; // what acknowledges it is lost with the link
+  pair.steps( 50 );
+  EXPECT_EQ( second.read.size(), 65'536U );
+  pair.up_most = pair.down_most = std::string::npos;
+  pair.connect();
+  pair.run();
+  EXPECT_TRUE( second.read == much );
+  second.ends = pair.target( 2 ).ends = true;
+  expect_a_good_end( pair );
+}
+
 // -- a peer that makes mistakes ----------------------------------------------------------------------------------
 
 TEST( BulkLane, NothingButDataAndEndsMayComeThere )

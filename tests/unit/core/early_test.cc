@@ -181,6 +181,34 @@ TEST_F( EarlyTest, ASessionThatWasOpenedOnTheOldLinkIsOpenedOnTheNewOne )
   EXPECT_FALSE( second->saw_reset );
 }
 
+// A window full of bytes was all that was ever heard of the session, and it came late. On the link after next the
+// session was opened once more, which acknowledges nothing, and what had been acknowledged on the lost one was not
+// said again: the peer waited for that, and a program that only reads for the peer. Found by tests/fuzz.
+TEST_F( EarlyTest, WhatCameLateIsAcknowledgedOnTheLinkAfterNextAsWell )
+{
+  const std::string much = stream( 0, 200'000, 1 );
+  pair.down_most = pair.late_most = 0;
+  pair.capacity = much.size();
+  Program* const second = pair.open();
+  second->to_write = "question";
+  pair.steps( 3 );
+  pair.target( 2 ).to_write = much;
+  pair.step();
+  pair.say_hello( false );
+  pair.hello_heard();
+  pair.welcome_heard();
+  pair.late_most = std::string::npos;
+  pair.up_most = 0; // the new link is soon lost, with all that was said there
+  pair.steps( 50 );
+  EXPECT_EQ( second->read.size(), 65'536U );
+  pair.up_most = pair.down_most = std::string::npos;
+  pair.connect();
+  pair.run();
+  EXPECT_TRUE( second->read == much );
+  second->ends = pair.target( 2 ).ends = true;
+  finish();
+}
+
 TEST_F( EarlyTest, OnAReplacedLinkOnlyBytesAndAcknowledgementsCount )
 {
   const std::array<std::byte, 8> far_ahead {};
