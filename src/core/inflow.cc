@@ -132,9 +132,7 @@ Verdict Inflow::place_late( Position at, std::span<const std::byte> bytes )
 
 Verdict Inflow::place_end_late( Position at )
 {
-  const Hole before = hole_;
   const Verdict verdict = place_end( at );
-  hole_ = before == Hole::asked ? before : hole_;
   return verdict == Fault::gap ? std::nullopt : verdict;
 }
 

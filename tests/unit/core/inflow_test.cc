@@ -673,6 +673,34 @@ TEST( InflowInPlace, AnEndBehindBytesThatAreLetGoComesAgain )
   EXPECT_TRUE( sink.in.end_due() );
 }
 
+// Bytes that were asked for came on the bulk link, and had to be let go once more as the end behind them came: it
+// was taken for what had been asked for already, and nobody asked for them again. Found by tests/fuzz.
+TEST( InflowInPlace, AnEndOnTheBulkLinkDoesNotHideThatBytesAreLetGoOnceMore )
+{
+  TestPool pool { 2 }; // of which a stream may have one
+  Fresh fresh;
+  InflowRecord record;
+  Inflow in { *pool, record, { 16 * C, 16 * C }, nullptr, &fresh };
+  const std::string bytes = stream( 0, 3 * C );
+  EXPECT_EQ( in.place_bulk( 0, raw( bytes ).first( 2 * C ) ), std::nullopt );
+  in.keep();
+  fresh.clear();
+  EXPECT_EQ( read_from( in, std::string::npos, at( 0s ) ), bytes.substr( 0, C ) );
+  ASSERT_TRUE( in.replay_due() );
+  in.replay_asked();
+  EXPECT_EQ( in.place_bulk( C, raw( bytes ).subspan( C, 2 * C ) ), std::nullopt );
+  EXPECT_EQ( in.place_end_late( 3 * C ), std::nullopt );
+  in.keep();
+  fresh.clear();
+  EXPECT_EQ( read_from( in, std::string::npos, at( 1s ) ), bytes.substr( C, C ) );
+  ASSERT_TRUE( in.replay_due() );
+  in.replay_asked();
+  EXPECT_EQ( in.place_bulk( 2 * C, raw( bytes ).subspan( 2 * C, C ) ), std::nullopt );
+  EXPECT_EQ( in.place_end_late( 3 * C ), std::nullopt );
+  EXPECT_EQ( read_from( in, std::string::npos, at( 2s ) ), bytes.substr( 2 * C, C ) );
+  EXPECT_TRUE( in.end_due() );
+}
+
 TEST( InflowInPlace, BytesOfALinkThatWasReplacedMayGoAtOnce )
 {
   FreshSink sink;
