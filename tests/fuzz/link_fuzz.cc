@@ -1,8 +1,9 @@
 // A link as a whole. The input is what a hostile or confused peer sends to one end of a tunnel, greeting included
-// if it likes; FrameReader, Admission or Claim, and Tunnel judge it. It is fed whole, byte by byte, and in odd
-// pieces: the outcome must be the same, which is everything that can be seen of every session, what the programs
-// read, what is transmitted then, and what is said on the next link. Fed once more with programs at work between
-// the pieces the outcome may differ, and only what witness.hh says must hold.
+// if it likes; FrameReader, Admission or Claim, and Tunnel judge it. Or the link is one for bulk beside the one
+// that carries the tunnel, or one that did before. It is fed whole, byte by byte, and in odd pieces: the outcome
+// must be the same, which is everything that can be seen of every session, what the programs read, what is
+// transmitted then, and what is said on the next link. Fed once more with programs at work between the pieces,
+// which read bytes from where they have arrived, the outcome may differ, and only what witness.hh says must hold.
 
 #include "fuzz/witness.hh"
 
@@ -26,8 +27,9 @@ constexpr Duration beat = std::chrono::milliseconds { 100 };
 struct Scene
 {
   Side side = Side::opener;
-  bool greets = false;      // the input begins with the greeting, else that is behind us
-  bool resumes = false;     // with a greeting: cproxy asks for its tunnel (else for a new one)
+  bool greets = false;                   // the input begins with the greeting, else that is behind us
+  bool resumes = false;                  // with a greeting: cproxy asks for its tunnel (else for a new one)
+  Witness::Way way = Witness::Way::link; // that the input comes on; without a greeting
   bool drops = false;       // at the end the tunnel goes with all its sessions (else they are finished)
   std::size_t sessions = 0; // that exist already, some with bytes on their way
   Witness::Setup setup {};
@@ -56,6 +58,10 @@ Scene scene_of( Input& input )
   scene.setup.window = ( sizes & 16U ) != 0 ? 300 : 65536; // small enough to be exceeded by a short input
   scene.window = windows[( sizes >> 2U ) & 3U];
   scene.step = 2U + ( sizes >> 4U );
+  if ( not scene.greets and scene.resumes ) {
+    scene.way = ( sizes & 32U ) != 0 ? Witness::Way::replaced_link : Witness::Way::bulk_link;
+  }
+  scene.setup.bulk = { .least = 0, .span = std::chrono::milliseconds { 1 } };
   return scene;
 }
 
@@ -87,6 +93,7 @@ public:
       }
     } else {
       attached_ = true;
+      have_another_link();
       reader_.feed( test::raw( greeting_ ) );
       static_cast<void>( reader_.next() );
     }
@@ -102,17 +109,18 @@ public:
     while ( const auto frame = reader_.next() ) {
       fault_ = judge( *frame );
       if ( fault_ or turned_away_ ) {
-        witness_.detach();
+        end_link();
         return false;
       }
     }
+    witness_.payloads_go();
     check( reader_.held() < FrameHeader::size + FrameHeader::payload_max, "the reader holds more than a frame" );
     check( attached_ or scene_.side == Side::opener
              or reader_.held() < FrameHeader::size + FrameHeader::greeting_payload_max,
            "a stranger makes us hold more than a greeting" );
     fault_ = reader_.fault();
     if ( fault_ ) {
-      witness_.detach();
+      end_link();
     }
     return not fault_;
   }
@@ -121,7 +129,7 @@ public:
     witness_.now += std::chrono::milliseconds { 1 };
     witness_.turn();
     if ( witness_.tunnel().attached() ) {
-      witness_.transmit();
+      witness_.transmit_all();
       witness_.check_idle();
     }
   }
@@ -187,6 +195,29 @@ private:
     work();
   }
 
+  // Besides the one that the sessions have spoken on.
+  void have_another_link()
+  {
+    switch ( scene_.way ) {
+      case Witness::Way::link: return;
+      case Witness::Way::bulk_link: witness_.attach_bulk(); break;
+      case Witness::Way::replaced_link: witness_.attach( scene_.window ); break;
+    }
+    for ( auto& [id, leg] : witness_.end().legs ) {
+      witness_.write( id, 300 );
+    }
+    work();
+    work(); // what all carry counts as much by now
+  }
+  void end_link()
+  {
+    switch ( scene_.way ) {
+      case Witness::Way::link: witness_.detach(); return;
+      case Witness::Way::bulk_link: witness_.detach_bulk(); return;
+      case Witness::Way::replaced_link: return;
+    }
+  }
+
   Verdict judge( const Frame& frame )
   {
     const FrameHeader& header = frame.header;
@@ -199,7 +230,7 @@ private:
       check( witness_.snapshot() == before or attached_, "an effect before the proof" );
       return fault;
     }
-    const auto fault = witness_.receive( frame );
+    const auto fault = witness_.receive( frame, scene_.way );
     set_appetites();
     return fault;
   }
@@ -269,8 +300,9 @@ std::string fed( const Scene& scene, std::span<const std::byte> bytes, std::size
   return story.end();
 }
 
-void fed_at_work( const Scene& scene, std::span<const std::byte> bytes )
+void fed_at_work( Scene scene, std::span<const std::byte> bytes )
 {
+  scene.setup.in_place = true;
   Story story { scene };
   const std::size_t step = scene.step * scene.step;
   for ( std::size_t at = 0; at < bytes.size(); at += step ) {

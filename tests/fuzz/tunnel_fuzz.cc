@@ -1,8 +1,11 @@
 // A tunnel, operation by operation. The fuzzer plays the programs (open, write, read, end, reset), the network (a
-// link comes, goes, takes a part of what is written), time, the death of the process, and the peer, whose frames
-// are well-formed but say whatever the fuzzer likes, near the positions where something happens. The peer's bytes
-// are those of its stream, so each byte that a program reads is checked against its position. What must hold:
-// witness.hh.
+// link comes, goes, takes a part of what is written, and so does one for bulk beside it), time, the death of the
+// process, and the peer, whose frames are well-formed but say whatever the fuzzer likes, near the positions where
+// something happens, on the link, on the one for bulk and on those that were replaced. The peer's bytes are those
+// of its stream, so each byte that a program reads is checked against its position. What must hold: witness.hh.
+//
+// The low four bits of an operation's byte say what, the highest two where: 2 is a link that was replaced, 3 the
+// bulk link, anything else, or one of these when it is not there, the link.
 
 #include "fuzz/witness.hh"
 
@@ -17,6 +20,8 @@ using namespace holdfast;
 using namespace holdfast::fuzz;
 
 namespace {
+
+using Way = Witness::Way;
 
 constexpr int operations_max = 400;
 
@@ -40,47 +45,79 @@ public:
 private:
   void one_operation()
   {
-    switch ( input_.below( 16 ) ) {
-      case 0: attach(); return;
-      case 1: witness_.detach(); return;
+    const std::uint8_t what = input_.byte();
+    const Way way = way_of( what >> 6U );
+    switch ( what % 16U ) {
+      case 0: attach( way ); return;
+      case 1: detach( way ); return;
       case 2: pass_time(); return;
       case 3: witness_.turn(); return;
-      case 4: transmit(); return;
+      case 4: transmit( way ); return;
       case 5: everything_now(); return;
       case 6: open(); return;
       case 7: program(); return;
       case 8: write(); return;
       case 9: lose(); return;
       case 10: die(); return;
-      default: receive(); return;
+      default: receive( is_there( way ) ? way : Way::link ); return;
     }
+  }
+  static Way way_of( unsigned number )
+  {
+    return number == 3 ? Way::bulk_link : number == 2 ? Way::replaced_link : Way::link;
+  }
+  [[nodiscard]] bool is_there( Way way )
+  {
+    switch ( way ) {
+      case Way::link: return witness_.tunnel().attached();
+      case Way::bulk_link: return witness_.has_bulk_link();
+      case Way::replaced_link: return replaced_;
+    }
+    return false;
   }
 
   // -- the network and time ---------------------------------------------------------------------------------------
-  void attach() { witness_.attach( input_.one_of( windows ) ); }
+  // A bulk link may come when the other one was just lost; it is given up in the next turn.
+  void attach( Way way )
+  {
+    if ( way == Way::bulk_link ) {
+      witness_.attach_bulk();
+    } else {
+      replaced_ = replaced_ or witness_.tunnel().attached();
+      witness_.attach( input_.one_of( windows ) );
+    }
+  }
+  void detach( Way way )
+  {
+    switch ( way ) {
+      case Way::link: witness_.detach(); return;
+      case Way::bulk_link: witness_.detach_bulk(); return;
+      case Way::replaced_link: replaced_ = false; return;
+    }
+  }
   void pass_time()
   {
     constexpr int milliseconds[] = { 1, 20, 100, 100000 };
     witness_.now += std::chrono::milliseconds { input_.one_of( milliseconds ) };
   }
-  void transmit()
+  void transmit( Way way )
   {
     if ( witness_.tunnel().attached() ) {
       constexpr std::size_t takes[] = { 0, 1, 40, 5000, std::string::npos };
-      witness_.transmit( input_.one_of( takes ) );
+      const bool bulk = way == Way::bulk_link and witness_.has_bulk_link();
+      witness_.transmit( input_.one_of( takes ), bulk ? way : Way::link );
     }
   }
   void everything_now()
   {
     witness_.turn();
-    if ( witness_.tunnel().attached() ) {
-      witness_.transmit();
-    }
+    witness_.transmit_all();
     witness_.check_idle();
   }
   void lose()
   {
     if ( input_.below( 4 ) == 0 ) {
+      replaced_ = false;
       witness_.lost( ResetReason::forgotten );
     }
   }
@@ -88,6 +125,7 @@ private:
   void die()
   {
     if ( input_.below( 4 ) == 0 ) {
+      replaced_ = false;
       witness_.die();
     }
   }
@@ -132,16 +170,13 @@ private:
   }
 
   // -- the peer ---------------------------------------------------------------------------------------------------
-  void receive()
+  void receive( Way way )
   {
-    if ( not witness_.tunnel().attached() ) {
+    if ( not is_there( way ) ) {
       return;
     }
     FrameHeader header;
-    constexpr FrameType types[] = { FrameType::data,   FrameType::data,  FrameType::data,   FrameType::ack,
-                                    FrameType::end,    FrameType::open,  FrameType::opened, FrameType::resume,
-                                    FrameType::resume, FrameType::reset, FrameType::closed, FrameType::goodbye };
-    header.type = input_.one_of( types );
+    header.type = way == Way::link ? input_.one_of( types ) : input_.one_of( types_beside );
     header.session = header.type == FrameType::goodbye ? 0 : some_session();
     header.window = static_cast<std::uint32_t>( input_.one_of( windows ) );
     const Places places = places_of( header.session );
@@ -152,14 +187,9 @@ private:
     header.length = static_cast<std::uint16_t>( payload.size() );
 
     const auto decoded = decode( encode( header ) );
-    if ( std::holds_alternative<Fault>( decoded ) ) {
-      witness_.detach();
-      return;
-    }
-    // Memory of its own, no byte longer than the frame.
-    const test::Bytes bytes { test::raw( payload ).begin(), test::raw( payload ).end() };
-    if ( witness_.receive( { std::get<FrameHeader>( decoded ), bytes } ) ) {
-      witness_.detach();
+    if ( std::holds_alternative<Fault>( decoded )
+         or witness_.receive( { std::get<FrameHeader>( decoded ), test::raw( payload ) }, way ) ) {
+      detach( way );
     }
   }
 
@@ -227,9 +257,18 @@ private:
   SessionId some_session() { return 1 + input_.below( 8 ); }
 
   static constexpr std::size_t windows[] = { 0, 1, 1000, 65536, 1000000, 4294967295 };
+  static constexpr FrameType types[]
+    = { FrameType::data,   FrameType::data,  FrameType::data,   FrameType::ack,
+        FrameType::end,    FrameType::open,  FrameType::opened, FrameType::resume,
+        FrameType::resume, FrameType::reset, FrameType::closed, FrameType::goodbye };
+  static constexpr FrameType types_beside[]
+    = { FrameType::data,   FrameType::data,   FrameType::data,   FrameType::data,  FrameType::data,
+        FrameType::end,    FrameType::end,    FrameType::ack,    FrameType::reset, FrameType::open,
+        FrameType::resume, FrameType::closed, FrameType::goodbye };
 
   Input& input_;
   Side side_;
+  bool replaced_ = false; // there is a link that carried the tunnel before, or was the bulk link
   Witness witness_;
 };
 
@@ -241,8 +280,13 @@ extern "C" int LLVMFuzzerTestOneInput( const std::uint8_t* data, std::size_t siz
   constexpr Pool::Index chunks[] = { 2, 4, 7, 9 }; // the pool keeps a reserve from 8 on
   constexpr std::size_t windows[] = { 1000, 65536 };
   constexpr std::size_t windows_max[] = { 16384, 65536, 300000 };
+  constexpr BulkMeter::Limits much[] = { { .least = 0, .span = std::chrono::milliseconds { 1 } },
+                                         { .least = 1000, .span = std::chrono::milliseconds { 20 } } };
   Witness::Setup setup;
-  setup.side = input.below( 2 ) == 0 ? Side::opener : Side::acceptor;
+  const std::uint8_t how = input.byte();
+  setup.side = how % 2 == 0 ? Side::opener : Side::acceptor;
+  setup.in_place = ( how & 2U ) != 0;
+  setup.bulk = much[( how >> 2U ) % 2];
   setup.chunks = input.one_of( chunks );
   setup.slots = 1 + input.below( 6 );
   setup.window = input.one_of( windows );
