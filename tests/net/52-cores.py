@@ -148,8 +148,10 @@ def revoked(world):
     sproxy = world.sproxy(net.server, "--target", "127.0.0.1:7000", "--threads", 3, "--authorized-clients", known, 6000)
     clients = [Client(world, net, target, number) for number in range(CLIENTS)]
     for number in (0, 1, 2):
-        sproxy.mark()
-        known.write_text("".join(f"{key}\n" for key in keys[number + 1:]))
+        fresh = known.with_suffix(".new")  # another file takes its name, as editors do it: no thread reads half a list
+        fresh.write_text("".join(f"{key}\n" for key in keys[number + 1:]))
+        fresh.chmod(0o600)
+        fresh.rename(known)
         world.until(lambda number=number: clients[number].app.over and clients[number].far.over, 15, f"client {number} to be turned out")
         for client in clients[number + 1:]:
             client.greets(b"the others stay")
