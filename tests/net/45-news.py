@@ -71,12 +71,18 @@ def replaced(world, net, cproxy, app, far):
     world.check(time.monotonic() - asked < 5, f"and after a second without one {1000 * (time.monotonic() - asked):.0f} ms")
 
 
+def on_the_other(world, net, address, what):
+    """The only link is from there. The one before may be open for a moment, until both have read what the other said there."""
+    world.until(lambda: [link.startswith(address) for link in net.client.links()] == [True], 10, lambda: f"{what}: {net.client.links()}")
+    world.say(f"true: {what}")
+
+
 def better(world, net, cproxy, app, far):
     net.default(1)
     slowest = slowest_word(world, app, far, 2)
-    world.check(net.client.links()[0].startswith("10.3.0.10:"), f"the link is on the other interface: {net.client.links()}")
+    on_the_other(world, net, "10.3.0.10:", "the link is on the other interface")
     world.same(len(cproxy.lines("moved")), 1, "by one move")
-    world.check(slowest < 1, f"the slowest word took {1000 * slowest:.0f} ms")
+    world.check(slowest < 5, f"the slowest word took {1000 * slowest:.0f} ms")
     world.same(cproxy.lines("nothing heard"), [], "nothing was suspected")
 
 
@@ -115,8 +121,8 @@ def far_away(world, net, cproxy, app, far):
     (sproxy,) = [program for program in world.programs if program.name == "sproxy"]
     world.until(lambda: sproxy.lines("our address 10.9.0.2 is gone"), 10, "sproxy to drop the link")
     greet(world, app, far)
-    world.same(net.client.links(far_ends=True), ["10.9.0.30:6000"],
-               "the session goes on with the server's new address")
+    world.until(lambda: net.client.links(far_ends=True) == ["10.9.0.30:6000"], 10, lambda: f"one link to the new address: {net.client.links(far_ends=True)}")
+    world.say("true: the session goes on with the server's new address")
 
 
 def deaf(world, net, cproxy, app, far):
@@ -157,7 +163,7 @@ def detour(world, net, cproxy, app, far):
     asked = time.monotonic()
     greet(world, app, far)
     took = time.monotonic() - asked
-    world.check(net.client.links()[-1].startswith("10.3.0.10%eth1:"), f"the link is bound to the other interface after {1000 * took:.0f} ms")
+    on_the_other(world, net, "10.3.0.10%eth1:", f"the link is bound to the other interface after {1000 * took:.0f} ms")
     world.check(took < 5, "and that was quick")
 
 
