@@ -63,7 +63,7 @@ def scenario(world):
             app.write(b"alone again")
         return any(bytes(end.text) == b"alone again" for end in target.ends)
 
-    world.until(works, 40, "a session of the one that is left")
+    world.until(works, 90, "a session of the one that is left, which asks every minute at the least by now")
     world.during(3, "to see that it stays")
     world.check(not app.over, "alone again, its sessions live")
 
