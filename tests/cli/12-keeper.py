@@ -19,7 +19,7 @@ from harness import BIN, PATIENCE, Program, eventually, tell
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "net"))
 
-from workers import is_there, worker_of  # noqa: E402
+from workers import is_there, parent_of, worker_of  # noqa: E402
 
 PROXIES = {"cproxy": ("127.0.0.1", "1"), "sproxy": ()}
 
@@ -272,9 +272,7 @@ def keys_of_the_terminal_do_what_they_always_do():
     try:
         shell.type(f"{BIN}/sproxy --insecure --bind 127.0.0.1 {port}\n")
         shell.shows("listening on")
-        children = Path("/proc").glob("[0-9]*/stat")
-        keeper = next(int(path.parent.name) for path in children
-                      if path.exists() and path.read_text().rsplit(")", 1)[1].split()[1] == str(shell.pid))
+        keeper = next(pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if parent_of(pid) == shell.pid)
         ours = worker_of(keeper)
         state = lambda pid: field(pid, "stat").rsplit(b")", 1)[1].split()[0]  # noqa: E731
         shell.type("\x1a")
