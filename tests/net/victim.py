@@ -108,6 +108,13 @@ class Victim:
         self.resting = True
         self.world.until(lambda: self._quiet() and self.echoed == len(self.typed), 20, f"{self!r} to rest")
 
+    def at_rest(self, work):
+        """What takes the scenario so long that it would look like a stall of the victim's."""
+        self._rest()
+        done = work()
+        self.resting = False
+        return done
+
     def _weight(self):
         self._rest()
         self.world.during_quietly(0.5)
