@@ -21,13 +21,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "net"))
 
 from workers import is_there, parent_of, worker_of  # noqa: E402
 
+PORTS = iter(10_000 + (os.getpid() * 50 + number) % 22_000 for number in range(1000))  # each process has others
 PROXIES = {"cproxy": ("127.0.0.1", "1"), "sproxy": ()}
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """For a program that is yet to start. Not one that the kernel chooses by itself (from 32768 on), for a test beside this one."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:  # somebody is there
+                pass
+    raise AssertionError("no port is free")
 
 
 def answers(port):
