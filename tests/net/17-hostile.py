@@ -67,7 +67,8 @@ class Beside:
         self.more()
         self.world.same((self.app.sha256(), self.far.sha256()), (Source(1).sha256(self.upto), Source(2).sha256(self.upto)),
                         "the living session has every byte")
-        self.world.same(self.links(), self.link, "it is still on the link on which it began")
+        # A second one for bulk may be beside it, if an app carries much just now.
+        self.world.check(len(self.link) == 1 and self.link[0] in self.links(), f"it is still on the link on which it began ({self.link})")
 
 
 class Weight:
