@@ -60,7 +60,7 @@ def age(world, net, target):
     # Made younger by the crash it would live for 22 s.
     world.check(14.9 <= time.monotonic() - began < 21, "not before its time, and not after it")
     world.check(app.was_reset and far.was_reset, "both programs see a reset")
-    world.check(len(sproxy.lines("--max-age")) >= 1, "the log says why")
+    world.until(lambda: sproxy.lines("--max-age"), 10, "the log to say why")
     pair(world, net, target)
     world.say("true: a new tunnel is made at once")
 
@@ -77,11 +77,11 @@ def limits(world, net, target):
     world.cproxy(net.client, 5010, net.server_address, 6000, name="modest")
     sessions = [pair(world, net, target, 5000), pair(world, net, target, 5001)]
     world.until(lambda: proxies[2].lines("its --client-tunnels"), 20, "the third tunnel of one key to be refused")
-    world.check(sproxy.lines("as many tunnels as it may have"), "sproxy says so, too")
+    world.until(lambda: sproxy.lines("as many tunnels as it may have"), 10, "sproxy to say so, too")
     sessions += [pair(world, net, target, 5000) for _ in range(3)]
     over = dial(world, net.client, "127.0.0.1", 5001, "one too many")
     world.until(lambda: over.was_reset, 20, "the sixth session of one key, over both tunnels, to be reset")
-    world.check(sproxy.lines("--client-sessions"), "with a line that says why")
+    world.until(lambda: sproxy.lines("--client-sessions"), 10, "a line that says why")
     modest = pair(world, net, target, 5010)
     world.say("true: another client has its own share")
 
