@@ -530,10 +530,10 @@ def half_open(world, net):
 
     def wave(space, name, handshakes, moves, everywhere=False):
         flood = Flood(world, space, half_open_work, hello, 1500, everywhere)
-        flood.reached(1, 1000, 30)
+        flood.reached(1, 1000, 60)
         for _ in range(moves):
             victim.move()
-        flood.reached(0, handshakes, 60)
+        flood.reached(0, handshakes, 150)
         world.check(victim.sproxy.descriptors() < victim.light + 1024 + 10, f"sproxy keeps {victim.sproxy.descriptors()} descriptors, however many come")
         for _ in range(moves):
             victim.move()
@@ -869,9 +869,9 @@ def flood(world, net):
         crowd = Flood(world, space, flood_work, stays)
         began, cpu = time.monotonic(), victim.sproxy.cpu_seconds()
         for _ in range(moves):
-            crowd.reached(0, crowd[0] + handshakes // 4, 40)
+            crowd.reached(0, crowd[0] + handshakes // 4, 100)
             victim.move()
-        crowd.reached(0, handshakes, 60)
+        crowd.reached(0, handshakes, 150)
         lasted, spent = time.monotonic() - began, victim.sproxy.cpu_seconds() - cpu
         counts = [crowd[number] for number in range(8)]
         world.say(f"{counts[0]} handshakes in {lasted:.1f} s, {counts[0] / lasted:.0f} a second, {1000 * (spent - alone * lasted) / counts[0]:.2f} ms of sproxy's"
