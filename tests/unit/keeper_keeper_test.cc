@@ -12,6 +12,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <utility>
 
@@ -368,17 +369,30 @@ TEST_F( KeeperTest, IsNotDisturbedByAParentThatIgnoredItsChildren )
   EXPECT_TRUE( ended_with( end(), 3 ) );
 }
 
+// proc(5): the state follows the name, which is in parentheses.
+bool has_stopped( pid_t pid )
+{
+  for ( int i = 0; i < 10000; ++i ) {
+    std::string shown;
+    std::getline( std::ifstream { "/proc/" + std::to_string( pid ) + "/stat" }, shown );
+    if ( shown.find( ") T " ) != std::string::npos ) {
+      return true;
+    }
+    ::usleep( 1000 );
+  }
+  return false;
+}
+
 TEST_F( KeeperTest, PassesOnTheSignalThatContinues )
 {
   play( []( Register& shared, void* context ) -> int {
     shared.ready = 1;
-    tell( context, "before" );
+    tell( context, std::to_string( ::getpid() ) );
     ::raise( SIGSTOP );
     tell( context, "after" );
     return 0;
   } );
-  ASSERT_EQ( next_line(), "before" );
-  ::usleep( 100'000 );
+  ASSERT_TRUE( has_stopped( std::stoi( next_line() ) ) ); // a signal that came before that would continue nobody
   ::kill( keeper_, SIGCONT );
   EXPECT_EQ( next_line(), "after" );
   EXPECT_TRUE( ended_with( end(), 0 ) );

@@ -182,7 +182,7 @@ TEST( ProxyRecovery, AProgramThatResetsIsSeenToHaveReset )
   close_with_reset( app );
   chain.near.kill_worker();
   ASSERT_TRUE( chain.near.wait_for( generation + 1 ) );
-  for ( int i = 0; i < 5000 and chain.target.resets == 0; ++i ) {
+  for ( int i = 0; i < 20000 and chain.target.resets == 0; ++i ) {
     std::this_thread::sleep_for( 1ms );
   }
   EXPECT_EQ( chain.target.resets, 1 );
