@@ -124,7 +124,7 @@ def orderly_end(world, *services):
         world.check("STOPPING=1" not in service.manager.said, f"nobody has stopped {service.kind}")
         service.proxy.signal(signal.SIGTERM)
         world.same(service.proxy.wait(15), 0, f"{service.kind} ends in order")
-        world.until(lambda: "STOPPING=1" in service.manager.said, 5, f"{service.kind} to have said STOPPING=1")
+        world.until(lambda: "STOPPING=1" in service.manager.said, 15, f"{service.kind} to have said STOPPING=1")
 
 
 def ended(world):
