@@ -117,8 +117,11 @@ class Victim:
 
     def _weight(self):
         self._rest()
-        self.world.during_quietly(0.5)
-        weight = self.sproxy.descriptors(), self.memory()
+        seen = None
+        while seen != self.sproxy.descriptors():  # somebody has just left, or a link was suspected for a moment
+            seen = self.sproxy.descriptors()
+            self.world.during_quietly(0.5)
+        weight = seen, self.memory()
         self.resting = False
         return weight
 
