@@ -10,13 +10,16 @@ before, and when all have gone, it has the descriptors and the memory that it ha
 here the limits are generous.
 """
 
+import time
+
 import harness
 from herd import Herd, cut, give_back
 
 HERDS, EACH = 4, 50
 COUNT = HERDS * EACH
-PATIENCE = 150  # seconds; with sanitizers on a machine that had nine times as much to do as it could, 181 were back after 60
+PATIENCE = 240  # seconds; with sanitizers on a machine that had ten times as much to do as it could, all were back after 60 to 120
 LINES = 10  # of sproxy's log, for each client and outage: two (lost, resumed) and some dials that were in vain
+A_SECOND = 60  # more of them, on a machine so busy that the dials in vain go on: 20 of each kind
 
 
 def arrive(world, net):
@@ -30,7 +33,7 @@ def arrive(world, net):
 
 
 def outage(world, net, sproxy, herds, how, seconds=3):
-    descriptors = sproxy.descriptors()
+    descriptors, began = sproxy.descriptors(), time.monotonic()
     sproxy.mark()
     cut(net, how)
     world.during(seconds, f"the path is cut: {how}")
@@ -46,8 +49,8 @@ def outage(world, net, sproxy, herds, how, seconds=3):
     world.same(together(), {"back": COUNT, "lost": 0, "wrong": 0}, "all sessions are back")
     world.until(lambda: sproxy.descriptors() == descriptors, PATIENCE, lambda: f"sproxy to have {descriptors} descriptors, not {sproxy.descriptors()}")
     world.same(together(), {"back": COUNT, "lost": 0, "wrong": 0}, f"and still are, when sproxy has {descriptors} descriptors again")
-    lines = len(sproxy.since())
-    world.check(lines <= LINES * COUNT, f"sproxy wrote {lines} lines")
+    lines, lasted = len(sproxy.since()), time.monotonic() - began
+    world.check(lines <= LINES * COUNT + A_SECOND * lasted, f"sproxy wrote {lines} lines in {lasted:.0f} s")
 
 
 def leave(world, sproxy, herds, descriptors):
