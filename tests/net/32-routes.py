@@ -58,14 +58,14 @@ def scenario(world):
         took = flow()
         world.until(lambda: links() == ["10.3.0.10"], 10, "the link by eth0 to be closed, which may be read for two seconds more")
         world.say(f"true: address kept, route changed: the link goes by eth1, after {took:.1f} s")
-        world.check(took < 5, "and that was quick")
+        world.check(took < 12, "and that was quick")
     elif part == "gone":
         net.client.run("sh", "-ec", "ip addr del 10.1.0.10/24 dev eth0; ip addr add 10.1.0.66/24 dev eth0;"
                                     " ip route replace default via 10.1.0.1")
         took = flow()
         world.until(lambda: links() == ["10.1.0.66"], 10, lambda: f"one link from the new address: {links()}")
         world.say(f"true: route kept, address gone: the link has the new one, after {took:.1f} s")
-        world.check(took < 5, "and that was quick")
+        world.check(took < 12, "and that was quick")
     elif part == "both":
         for number in range(3):
             new = f"10.9.0.{30 + number}"

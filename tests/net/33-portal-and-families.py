@@ -84,7 +84,7 @@ def portal(world, net, target):
             if not end.over:
                 end.close()
         took = flow()
-        world.check(took < 8, f"{manner}, {len(taken)} times: the session went on {took:.1f} s after; {len(cproxy.since())} lines in the log")
+        world.check(took < 15, f"{manner}, {len(taken)} times: the session went on {took:.1f} s after; {len(cproxy.since())} lines in the log")
     world.same((app.sha256(), far.sha256()), (Source(2).sha256(upto), Source(1).sha256(upto)), "every byte arrived, both ways")
 
 
@@ -131,14 +131,14 @@ def families(world, net, target):
                     lambda: f"one link, of IPv{way}: {net.client.links()}")
         world.say(f"true: {when} the link is IPv{way}")
 
-    flow(10)
+    flow(20)
     the_link_is(6, "at first")
     for way in (4, 6, 4, 6):
         only(way)
-        flow(10)
+        flow(20)
         the_link_is(way, "now")
     only(4, dead=True)
-    flow(10)
+    flow(20)
     the_link_is(4, "where IPv6 is a black hole")
 
 

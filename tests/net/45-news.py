@@ -62,13 +62,13 @@ def replaced(world, net, cproxy, app, far):
         asked = time.monotonic()
         greet(world, app, far)
         took = time.monotonic() - asked
-        world.check(took < 5, f"a word right after the move took {1000 * took:.0f} ms; without news it would be a minute")
+        world.check(took < 15, f"a word right after the move took {1000 * took:.0f} ms; without news it would be a minute")
     net.go_away()
     world.during(1, "no address at all")
     net.come_back(net.next_address())
     asked = time.monotonic()
     greet(world, app, far)
-    world.check(time.monotonic() - asked < 5, f"and after a second without one {1000 * (time.monotonic() - asked):.0f} ms")
+    world.check(time.monotonic() - asked < 15, f"and after a second without one {1000 * (time.monotonic() - asked):.0f} ms")
 
 
 def on_the_other(world, net, address, what):
@@ -149,7 +149,7 @@ def down(world, net, cproxy, app, far, target):
     took = time.monotonic() - asked
     world.check(max(stream.got for stream in streams) < size, f"it happened in the middle of {streams}")
     world.check("10.1.0.10/24" in net.client.ip("addr show dev eth0").stdout, f"eth0 is {part} and keeps its address")
-    world.check(took < 5, f"a word right after that took {1000 * took:.0f} ms")
+    world.check(took < 15, f"a word right after that took {1000 * took:.0f} ms")
     world.until(lambda: all(link.startswith("10.3.0.10") for link in net.client.links()), 10, "the old link to be closed, which may be read for two seconds more")
     world.check(len(net.client.links()) <= 2, "the link goes by the other interface, and so does the one for bulk")
     world.until(lambda: all(stream.ends for stream in streams), 60, lambda: f"both streams to end {streams}")
@@ -164,7 +164,7 @@ def detour(world, net, cproxy, app, far):
     greet(world, app, far)
     took = time.monotonic() - asked
     on_the_other(world, net, "10.3.0.10%eth1:", f"the link is bound to the other interface after {1000 * took:.0f} ms")
-    world.check(took < 5, "and that was quick")
+    world.check(took < 15, "and that was quick")
 
 
 def families(world, net, cproxy, app, far):

@@ -622,10 +622,12 @@ class Routed:
         self.router.nft(f"table ip cut {{ chain f {{ type filter hook forward priority 0;"
                         f" {rule} counter reject with tcp reset\n}}\n}}\n")
 
+    def resets(self):
+        """How many until now."""
+        return int(re.search(r"packets (\d+)", self.router.run("nft", "list", "table", "ip", "cut").stdout)[1])
+
     def stop_resetting(self):
-        shown = self.router.run("nft", "list", "table", "ip", "cut").stdout
         self.router.run("nft", "delete", "table", "ip", "cut")
-        return int(re.search(r"packets (\d+)", shown)[1])
 
 
 class TwoWays(Routed):
