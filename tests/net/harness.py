@@ -311,7 +311,7 @@ class Namespace:
 
     def reaches(self, address):
         """Waits until the wires to that address work."""
-        self.world.until(lambda: self.run("ping", "-c1", "-W1", address, check=False).returncode == 0, 10, "the wires to work")
+        self.world.until(lambda: self.run("ping", "-c1", "-W1", address, check=False).returncode == 0, 30, "the wires to work")
 
     def listens(self, port):
         return bool(self.run("ss", "-Htln", f"sport = :{port}").stdout.strip())
