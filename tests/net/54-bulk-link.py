@@ -146,6 +146,7 @@ def beside(world):
     links.both("again")
     transfer.finish()
     goes_when_it_is_idle(world, links, held, transfer)
+    transfer.compare()  # it takes as long as an idle link lives, where the machine is busy
     held.faultless()
     held.leave()
 
@@ -195,6 +196,7 @@ def crash(world):
         world.say(f"true: the session goes on after the death of {' and '.join(proxy.name for proxy in proxies)}")
     links.both("after the crashes")
     transfer.finish()
+    transfer.compare()
     held.faultless()
     held.leave()
 
