@@ -18,6 +18,7 @@ from herd import Herd, cut, give_back
 HERDS, EACH = 4, 50
 COUNT = HERDS * EACH
 PATIENCE = 240  # seconds; with sanitizers on a machine that had ten times as much to do as it could, all were back after 60 to 120
+KEEP = "90s"  # who cannot come back sooner has lost his session, and we wait for so long when all have gone
 LINES = 10  # of sproxy's log, for each client and outage: two (lost, resumed) and some dials that were in vain
 A_SECOND = 60  # more of them, on a machine so busy that the dials in vain go on: 20 of each kind
 
@@ -57,7 +58,7 @@ def leave(world, sproxy, herds, descriptors):
     """What sproxy holds when all have gone for longer than it keeps their tunnels."""
     for herd in herds:
         herd.program.kill()
-    world.until(lambda: sproxy.descriptors() <= descriptors, 60, lambda: f"sproxy to close what it has ({sproxy.descriptors()} descriptors)")
+    world.until(lambda: sproxy.descriptors() <= descriptors, PATIENCE, lambda: f"sproxy to close what it has ({sproxy.descriptors()} descriptors)")
     return sproxy.descriptors(), sproxy.memory_kib()
 
 
@@ -65,7 +66,7 @@ def scenario(world):
     net = harness.Routed(world)
     net.server.start("target", harness.bench("bench_load"), "target", "--port", "7000", quiet=True)
     world.until(lambda: net.server.listens(7000), 10, "the target to listen")
-    sproxy = world.sproxy(net.server, "--keep", "30s", "--target", "127.0.0.1:7000", 6000)
+    sproxy = world.sproxy(net.server, "--keep", KEEP, "--target", "127.0.0.1:7000", 6000)
     before = sproxy.descriptors()
 
     # What 200 clients take once stays with the allocator; what they take each time would be a leak.
