@@ -75,7 +75,7 @@ def a_second_signal_ends_a_client_that_cannot_deliver():
         time.sleep(0.3)
         assert client.process.poll() is None, "it waits for the server to confirm"
         client.process.send_signal(signal.SIGINT)
-        client.ends(128 + signal.SIGINT, patience=5)
+        client.ends(128 + signal.SIGINT, patience=8)  # without it, it would wait for ten seconds
 
 
 def stops_and_continuations_change_nothing():

@@ -2,13 +2,16 @@
 """Goal of this test: a server whose standard output goes, fails or is slow says so or waits, keeps its memory bounded and
 can always be ended."""
 
+import fcntl
 import os
 import signal
 import socket
 import subprocess
+import sys
+import termios
 import time
 
-from harness import Client, Program, Server, message, printed, reset, tell
+from harness import Client, Program, Server, eventually, message, printed, reset, tell
 
 
 def a_pipe():
@@ -111,19 +114,30 @@ def a_slow_reader_holds_the_clients_back():
             assert "Connection reset" in server.says("lost the client")
 
 
+def ended_by(signals):
+    """How long a server that cannot print lives on after these signals."""
+    reading, writing = a_pipe()
+    with reading, Server(stdout=writing) as server, server.connect() as connection:
+        writing.close()
+        connection.sendall(b"".join(message(b"x" * 1000) for _ in range(200)))
+        eventually("the pipe is full", lambda: waiting_in(reading) > 32_000)
+        time.sleep(0.2)
+        started = time.monotonic()
+        for number in signals:
+            server.process.send_signal(number)
+        server.ends(1)
+        assert "bytes of messages not printed" in server.errors()
+        return time.monotonic() - started
+
+
+def waiting_in(pipe):
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 def a_server_that_cannot_print_can_be_ended():
-    for signals in ([signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]):
-        reading, writing = a_pipe()
-        with reading, Server(stdout=writing) as server, server.connect() as connection:
-            writing.close()
-            connection.sendall(b"".join(message(b"x" * 1000) for _ in range(200)))
-            time.sleep(0.5)
-            started = time.monotonic()
-            for number in signals:
-                server.process.send_signal(number)
-            server.ends(1)
-            assert "bytes of messages not printed" in server.errors()
-            assert (time.monotonic() - started > 1.5) == (len(signals) == 1), "the second signal does not wait"
+    assert ended_by([signal.SIGTERM]) > 1.5, "the first signal waits"
+    quickest = min(ended_by([signal.SIGTERM, signal.SIGINT]) for _ in range(3))  # on a busy machine one may look as if it waited
+    assert quickest < 1.5, "the second signal does not wait"
 
 
 def a_server_that_is_to_end_prints_what_it_has():
@@ -137,7 +151,7 @@ def a_server_that_is_to_end_prints_what_it_has():
             connection.shutdown(socket.SHUT_WR)
             assert connection.recv(1) == b""  # it has read all and closed
         server.process.send_signal(signal.SIGTERM)
-        time.sleep(0.5)
+        time.sleep(0.2)
         got = bytearray()
         while chunk := reading.read(16384):
             got += chunk

@@ -19,15 +19,22 @@ from harness import BIN, PATIENCE, Program, eventually, tell
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "net"))
 
-from workers import is_there, worker_of  # noqa: E402
+from workers import is_there, parent_of, worker_of  # noqa: E402
 
+PORTS = iter(10_000 + (os.getpid() * 50 + number) % 22_000 for number in range(1000))  # each process has others
 PROXIES = {"cproxy": ("127.0.0.1", "1"), "sproxy": ()}
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """For a program that is yet to start. Not one that the kernel chooses by itself (from 32768 on), for a test beside this one."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:  # somebody is there
+                pass
+    raise AssertionError("no port is free")
 
 
 def answers(port):
@@ -272,9 +279,7 @@ def keys_of_the_terminal_do_what_they_always_do():
     try:
         shell.type(f"{BIN}/sproxy --insecure --bind 127.0.0.1 {port}\n")
         shell.shows("listening on")
-        children = Path("/proc").glob("[0-9]*/stat")
-        keeper = next(int(path.parent.name) for path in children
-                      if path.exists() and path.read_text().rsplit(")", 1)[1].split()[1] == str(shell.pid))
+        keeper = next(pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if parent_of(pid) == shell.pid)
         ours = worker_of(keeper)
         state = lambda pid: field(pid, "stat").rsplit(b")", 1)[1].split()[0]  # noqa: E731
         shell.type("\x1a")

@@ -25,16 +25,15 @@ def scenario(world):
 
     if away == 0:
         net.move("10.0.0.12")
-        control = Dead(world, direct)
         held.type_something()
     else:
         net.go_away()
-        control = Dead(world, direct)
         held.type_something()
         world.during(away, "without any address")
         held.type_something()
         net.come_back("10.0.0.12")
 
+    control = Dead(world, direct)
     held.until_typed_arrived()
     held.until_pings(15)
     control.check()

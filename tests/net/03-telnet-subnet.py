@@ -18,9 +18,9 @@ def scenario(world):
     held, direct = both(world, net)
 
     net.move("10.2.0.20")
-    control = Dead(world, direct)
     held.type_something()
     held.until_typed_arrived()
+    control = Dead(world, direct)
     held.until_pings(5)
 
     # Not back to where it came from: that would let the direct connection of the control live again.

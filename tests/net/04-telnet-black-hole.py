@@ -31,7 +31,7 @@ def scenario(world):
     world.during(silent / 2, "silence")
     shown = len(held.sequence())
     net.open()
-    held.until_typed_arrived(5)
+    held.until_typed_arrived(10)
     world.say("what was typed into the hole has come back from the far shell")
     world.check(len(held.sequence()) >= shown + silent / 0.2 * 0.7 - 3, "the pings of the silence are being shown")
     held.until_pings(5)

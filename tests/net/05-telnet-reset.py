@@ -24,8 +24,9 @@ def scenario(world):
         if who == "everybody":
             direct.terminal.type("echo x\r")
         world.during(0.7, f"the middlebox resets {who}")
-        resets = net.stop_resetting()
-        world.check(resets > 0, f"the middlebox sent {resets} resets")
+        world.until(lambda: net.resets() > 0, 15, "the middlebox to reset somebody")
+        world.say(f"the middlebox sent {net.resets()} resets")
+        net.stop_resetting()
         if who == "everybody":
             control = Dead(world, direct)
         held.until_typed_arrived(10)

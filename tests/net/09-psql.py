@@ -62,7 +62,7 @@ def scenario(world):
     backend = ask("select 'backend=' || pg_backend_pid();")[0]
     backend = next(line for line in backend.splitlines() if line.startswith("backend="))
 
-    shown, moves = ask("select pg_sleep(3), 'the answer is ' || 6*7;", moving_every=0.8)
+    shown, moves = ask("select pg_sleep(6), 'the answer is ' || 6*7;", moving_every=0.8)
     world.check("the answer is 42" in shown, f"the long query gave its answer after {moves} moves")
     world.check(moves >= 3, "the moves came while it was running")
 

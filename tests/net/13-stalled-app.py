@@ -44,7 +44,7 @@ def scenario(world):
         asked = time.monotonic()
         slowest = max(slowest, ask(world, talker, answerer, b"question %d\n" % turns, 10))
         world.until(lambda: time.monotonic() > asked + 0.1, 1, "the next question")
-    world.check(slowest < 3, f"{turns} questions were answered, the slowest in {1000 * slowest:.0f} ms")
+    world.check(slowest < 6, f"{turns} questions were answered, the slowest in {1000 * slowest:.0f} ms")
     world.check(at_first[0] in net.client.links(), "the link is the same connection as before")
     world.check(sleeper.got < SIZE and drowsy.got < SIZE, "the sleepers were asleep in the middle of their streams")
     held = max(cproxy.memory_kib(), sproxy.memory_kib())

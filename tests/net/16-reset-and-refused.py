@@ -52,7 +52,7 @@ def scenario(world):
     app = dial(world, net.client, "127.0.0.1", 5000, "app")
     world.until(lambda: app.over, 10, "the app to be told that the target refused")
     world.check(app.was_reset and app.got == 0, "a refused target is a reset for the app")
-    world.until(lambda: lines_about("refused"), 5, "a log line that says `refused`")
+    world.until(lambda: lines_about("refused"), 15, "a log line that says `refused`")
     world.check(len([line for line in sproxy.since() if "refused" in line.lower()]) <= 1
                 and len([line for line in cproxy.since() if "refused" in line.lower()]) <= 1,
                 f"one log line says why: {lines_about('refused')}")
@@ -62,7 +62,7 @@ def scenario(world):
     app = dial(world, net.client, "127.0.0.1", 5000, "app")
     world.until(lambda: app.over, 15, "the app to be told that the target does not answer")
     world.check(app.was_reset and app.got == 0, "a target that never answers is a reset for the app")
-    world.until(lambda: lines_about("timed out"), 5, "a log line that says `timed out`")
+    world.until(lambda: lines_about("timed out"), 15, "a log line that says `timed out`")
     world.check(len(lines_about("timed out")) <= 2, f"one log line says why: {lines_about('timed out')}")
 
     net.server.run("nft", "delete", "table", "inet", "silence")

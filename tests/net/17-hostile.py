@@ -67,7 +67,8 @@ class Beside:
         self.more()
         self.world.same((self.app.sha256(), self.far.sha256()), (Source(1).sha256(self.upto), Source(2).sha256(self.upto)),
                         "the living session has every byte")
-        self.world.same(self.links(), self.link, "it is still on the link on which it began")
+        # A second one for bulk may be beside it, if an app carries much just now.
+        self.world.check(len(self.link) == 1 and self.link[0] in self.links(), f"it is still on the link on which it began ({self.link})")
 
 
 class Weight:
@@ -237,7 +238,7 @@ def attack_link(world, net, sproxy, beside):
 
     for number in range(200):
         end = stranger(world, net, "port scan")
-        world.until(lambda: end.connected, 5, "a connection")
+        world.until(lambda: end.connected, 15, "a connection")
         end.reset() if number % 2 else end.close()
         attempts += 1
     syn_only(net, range(40000, 40100))
@@ -256,7 +257,7 @@ def attack_link(world, net, sproxy, beside):
     for cut in (1, 31, 32, 40):
         end = greet(world, net, "truncated")
         end.write((wire.frame(wire.OPEN, 1) + wire.frame(wire.DATA, 1, payload=noise(100)))[:32 + cut])
-        world.until(end.sent_all, 5, "the bytes to be sent")
+        world.until(end.sent_all, 15, "the bytes to be sent")
         end.reset() if cut % 2 else end.close()
         attempts += 1
 
@@ -306,7 +307,7 @@ def capture_tunnel(world, net, begin):
 
     world.watch(sniffer, look)
     result = begin()
-    world.until(lambda: seen, 5, "the welcome of the living tunnel to be seen on the wire")
+    world.until(lambda: seen, 15, "the welcome of the living tunnel to be seen on the wire")
     world.unwatch(sniffer)
     sniffer.close()
     return result, seen[0]
@@ -399,7 +400,7 @@ def app_part(world, net, target, sproxy):
     def scan():
         for number in range(200):
             end = dial(world, net.client, "127.0.0.1", 5000, "scan")
-            world.until(lambda: end.connected or end.over, 5, "a connection")
+            world.until(lambda: end.connected or end.over, 15, "a connection")
             if number % 3 == 0:
                 end.write(noise(100))
                 world.turn(0)

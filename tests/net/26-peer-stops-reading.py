@@ -18,6 +18,7 @@ from flows import Listener, Source, ask, dial
 from peer import Peer
 
 SIZE = 60_000_000
+SOON = 5  # seconds: who had to wait for the peer would wait for ever, and other tests may run beside this one
 
 
 def scenario(world):
@@ -46,14 +47,14 @@ def scenario(world):
     heavy = sproxy.memory_kib() - light
     world.check(heavy < 64 * 1024, f"sproxy holds {heavy} KiB for the peer: its window of 16 MiB and little more")
     slowest = slowest_of(50)
-    world.check(slowest < 1, f"the session beside it answers as always, the slowest in {1000 * slowest:.0f} ms")
+    world.check(slowest < SOON, f"the session beside it answers as always, the slowest in {1000 * slowest:.0f} ms")
 
     # The same client on another link, while the old one is as full as it can be. All of it is lost: we read nothing.
     began = time.monotonic()
     again = peer.resume()
     _, _, _, _, payload = again.expect(wire.RESUME)
     took = time.monotonic() - began
-    world.check(took < 1, f"the next link of the same client was let in and told where to go on in {1000 * took:.0f} ms")
+    world.check(took < SOON, f"the next link of the same client was let in and told where to go on in {1000 * took:.0f} ms")
     world.same(struct.unpack("!Q", payload)[0], 0, "sproxy wants what it never got, from the beginning")
     again.say(wire.RESUME, 1, 0, 0, struct.pack("!Q", 0), window=1 << 16)
     got = bytearray()
@@ -74,7 +75,7 @@ def scenario(world):
 
     world.until(some_megabytes, 30, lambda: f"megabytes on the new link ({len(got)})")
     world.check(bytes(got) == Source(1).read(0, len(got)), f"{len(got)} bytes came again, from the first one on, each once")
-    world.check(slowest_of(10) < 1, "the session beside it still answers as always")
+    world.check(slowest_of(10) < SOON, "the session beside it still answers as always")
     again.say(wire.GOODBYE, payload=b"\x07")
     world.until(lambda: far.over, 10, "the target of the peer to be told")
     world.until(lambda: sproxy.memory_kib() - light < 40 * 1024, 15, lambda: f"sproxy to give memory back ({sproxy.memory_kib() - light} KiB more)")

@@ -58,13 +58,14 @@ def scenario(world):
         took = flow()
         world.until(lambda: links() == ["10.3.0.10"], 10, "the link by eth0 to be closed, which may be read for two seconds more")
         world.say(f"true: address kept, route changed: the link goes by eth1, after {took:.1f} s")
-        world.check(took < 5, "and that was quick")
+        world.check(took < 12, "and that was quick")
     elif part == "gone":
         net.client.run("sh", "-ec", "ip addr del 10.1.0.10/24 dev eth0; ip addr add 10.1.0.66/24 dev eth0;"
                                     " ip route replace default via 10.1.0.1")
         took = flow()
-        world.same(links()[-1:], ["10.1.0.66"], f"route kept, address gone: the link has the new one, after {took:.1f} s")
-        world.check(took < 5, "and that was quick")
+        world.until(lambda: links() == ["10.1.0.66"], 10, lambda: f"one link from the new address: {links()}")
+        world.say(f"true: route kept, address gone: the link has the new one, after {took:.1f} s")
+        world.check(took < 12, "and that was quick")
     elif part == "both":
         for number in range(3):
             new = f"10.9.0.{30 + number}"
@@ -104,7 +105,7 @@ def scenario(world):
         world.check(took < 10, f"our bytes were lost, the other side's came: it went on after {took:.1f} s")
         far.send(Source(2), upto)
         flow()
-        world.same(links()[-1:], ["10.3.0.10"], "on the other way")
+        world.until(lambda: links() == ["10.3.0.10"], 10, lambda: f"one link on the other way: {links()}")
 
 
 harness.main(scenario)

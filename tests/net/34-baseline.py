@@ -126,7 +126,9 @@ def scenario(world):
     world.say(f"{COUNT} handshakes that came to nothing in {time.monotonic() - began:.1f} s")
     after = rest()
     for proxy, (descriptors, memory), (descriptors_after, memory_after) in zip((cproxy, sproxy), before, after):
-        world.same(descriptors_after, descriptors, f"{proxy.name} has the descriptors that it had")
+        # A link that was suspected beside so much else may be replaced just now.
+        world.until(lambda: proxy.descriptors() <= descriptors, 20, lambda: f"{proxy.name} to have {descriptors} descriptors, not {descriptors_after}")  # noqa: B023
+        world.say(f"true: {proxy.name} has the descriptors that it had ({descriptors})")
         if "libasan" not in open(f"/proc/{proxy.worker}/maps").read():
             world.check(memory_after - memory < 2048, f"{proxy.name} has {memory_after - memory} KiB more than before")
     world.check(not beside.over, "the session beside is still there")

@@ -77,7 +77,7 @@ def scenario(world):
             raise harness.Failure(f"the paste is stuck: {app!r}")
     world.until(lambda: app.ends, 10, "the echo's end")
     world.same((app.got, app.sha256()), (SIZE, paste.sha256(SIZE)), f"20 MB came back in {time.monotonic() - began:.1f} s, {moved} moves in between")
-    world.check(slowest < 5, f"{words} words beside it were answered, the slowest in {1000 * slowest:.0f} ms")
+    world.check(slowest < 12, f"{words} words beside it were answered, the slowest in {1000 * slowest:.0f} ms")
 
 
 harness.main(scenario)

@@ -42,6 +42,7 @@ def stop(world, proxy):
 def first(world, net, target):
     sproxy = start_sproxy(world, net)
     key = key_of(net, world, "sproxy", "sproxy")
+    world.until(lambda: sproxy.lines("anyone may come"), 10, "sproxy to have said all that it says when it starts")
     world.check(key in sproxy.log(), "sproxy shows its key when it starts")
     world.check(len(sproxy.lines("anyone may come")) == 1, "and says in one line that anyone may come")
     cproxy = start_cproxy(world, net)
@@ -135,7 +136,7 @@ def authorized(world, net, target):
     waiting = dial(world, net.client, "127.0.0.1", 5001, "waiting")
     waiting.write(b"let me in")
     world.until(lambda: other.lines("does not admit our key"), 20, "the other cproxy to be told")
-    world.check(sproxy.lines("its key " + theirs.replace("+", r"\+") + " is not in "), "sproxy's log has the key, to be put on the list")
+    world.until(lambda: sproxy.lines("its key " + theirs.replace("+", r"\+") + " is not in "), 10, "sproxy's log to have the key, to be put on the list")
     world.same(len(target.ends), 1, "it got no session")
 
     def replace(text):
@@ -216,7 +217,7 @@ def ca(world, net, target):
     cproxy = world.cproxy(net.client, *certificate("nobody", "DNS:nobody", "stranger"), 5010, net.server_address, 6010, name="cproxy-nobody")
     dial(world, net.client, "127.0.0.1", 5010, "app").write(b"hello")
     world.until(lambda: cproxy.lines("does not admit our key"), 20, lambda: f"cproxy to be told: {cproxy.log()}")
-    world.check(sproxy.lines("its certificate is not good"), "a client with another CA's certificate is refused")
+    world.until(lambda: sproxy.lines("its certificate is not good"), 10, "sproxy to say that a client with another CA's certificate is refused")
     world.same(len(target.ends), 1, "and got no session")
 
 

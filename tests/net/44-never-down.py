@@ -65,8 +65,8 @@ def one_side_only(world, net, target, seen, number, secure_cproxy):
 
 def s_client(net, *options):
     """What OpenSSL's own client makes of sproxy, in its words."""
-    command = ["timeout", "5", "openssl", "s_client", "-connect", f"{net.server_address}:6000", "-ign_eof", *options]
-    return net.client.run(*command, check=False, timeout=20)
+    command = ["timeout", "20", "openssl", "s_client", "-connect", f"{net.server_address}:6000", "-ign_eof", *options]
+    return net.client.run(*command, check=False, timeout=30)
 
 
 def scenario(world):
@@ -78,7 +78,8 @@ def scenario(world):
     key, certificate = world.folder / "key.pem", world.folder / "certificate.pem"
     tls.somebody().write(key, certificate)
     ours = ["-alpn", "holdfast/1", "-cert", certificate, "-key", key]
-    good = s_client(net, *ours).stdout
+    good = s_client(net, *ours).stdout  # sproxy ends it after five seconds
+    world.until(lambda: sproxy.lines("dropped.*did not introduce itself"), 10, "sproxy to say so")
     world.check("TLSv1.3" in good and "ALPN protocol: holdfast/1" in good, "OpenSSL's client gets through with a key and the protocol's name")
     for name, options, why in (("TLS 1.2", [*ours, "-tls1_2"], "unsupported protocol"),
                                ("TLS 1.1", [*ours, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "unsupported protocol"),
@@ -87,6 +88,7 @@ def scenario(world):
         sproxy.mark()
         shown = s_client(net, *options)
         world.check_quietly(shown.returncode not in (0, 124), f"{name}: sproxy ends it at once: {shown.stdout}{shown.stderr}")
+        world.until(lambda: any("dropped" in line for line in sproxy.since()), 10, "sproxy to say so")
         said = [line for line in sproxy.since() if "dropped" in line]
         world.check(len(said) == 1 and why in said[0], f"{name}: {said}")
 

@@ -57,7 +57,7 @@ def scenario(world):
     talk(b"hello")
     cproxy.mark(), sproxy.mark()
     busy = count(5, "the first minute")
-    world.check(busy[0] > 100, "heartbeats are fast for a minute")
+    world.check(busy[0] > 50, "heartbeats are fast for a minute")
     world.during(72, "nobody says anything")
     packets, size, cproxy_wakes, sproxy_wakes = count(SECONDS, "it is quiet")
     least, most = 2 * BEAT / 0.64, 2 * (BEAT + ACKNOWLEDGEMENT) / 0.64  # acknowledgements may ride on heartbeats
@@ -70,9 +70,9 @@ def scenario(world):
     world.same(cproxy.since(), [], "which is not noticed yet: 30 beats of 640 ms may be missed")
     began = time.monotonic()
     app.write(b"is anybody there?")
-    world.until(lambda: any("dialling beside it" in line for line in cproxy.since()), 10, "cproxy to miss the answer")
+    world.until(lambda: any("dialling beside it" in line for line in cproxy.since()), 15, "cproxy to miss the answer")
     noticed = time.monotonic() - began
-    world.check(0.3 <= noticed < 3, f"the first byte is missed after {1000 * noticed:.0f} ms")
+    world.check(0.3 <= noticed < 10, f"the first byte is missed after {1000 * noticed:.0f} ms")
     net.open()
     world.until(lambda: far.text.endswith(b"is anybody there?"), 15, "it to arrive")
 

@@ -10,12 +10,17 @@ before, and when all have gone, it has the descriptors and the memory that it ha
 here the limits are generous.
 """
 
+import time
+
 import harness
 from herd import Herd, cut, give_back
 
 HERDS, EACH = 4, 50
 COUNT = HERDS * EACH
+PATIENCE = 240  # seconds; with sanitizers on a machine that had ten times as much to do as it could, all were back after 60 to 120
+KEEP = "90s"  # who cannot come back sooner has lost his session, and we wait for so long when all have gone
 LINES = 10  # of sproxy's log, for each client and outage: two (lost, resumed) and some dials that were in vain
+A_SECOND = 60  # more of them, on a machine so busy that the dials in vain go on: 20 of each kind
 
 
 def arrive(world, net):
@@ -24,12 +29,12 @@ def arrive(world, net):
     for number in range(HERDS):
         herds.append(Herd(world, net.client, f"herd{len(world.programs)}", harness.bench("bench_herd"), net.server_address, 6000,
                           "--count", EACH, "--ports", 20000 + number * EACH))
-        herds[-1].until_ready(60)
+        herds[-1].until_ready(PATIENCE)
     return herds
 
 
 def outage(world, net, sproxy, herds, how, seconds=3):
-    descriptors = sproxy.descriptors()
+    descriptors, began = sproxy.descriptors(), time.monotonic()
     sproxy.mark()
     cut(net, how)
     world.during(seconds, f"the path is cut: {how}")
@@ -41,19 +46,19 @@ def outage(world, net, sproxy, herds, how, seconds=3):
         reports = [herd.report() for herd in herds]
         return {key: sum(report[key] for report in reports) for key in ("back", "lost", "wrong")}
 
-    world.until(lambda: together()["back"] == COUNT or together()["lost"], 60, lambda: f"all to be back: {together()}")
+    world.until(lambda: together()["back"] == COUNT or together()["lost"], PATIENCE, lambda: f"all to be back: {together()}")
     world.same(together(), {"back": COUNT, "lost": 0, "wrong": 0}, "all sessions are back")
-    world.until(lambda: sproxy.descriptors() == descriptors, 30, lambda: f"sproxy to have {descriptors} descriptors, not {sproxy.descriptors()}")
+    world.until(lambda: sproxy.descriptors() == descriptors, PATIENCE, lambda: f"sproxy to have {descriptors} descriptors, not {sproxy.descriptors()}")
     world.same(together(), {"back": COUNT, "lost": 0, "wrong": 0}, f"and still are, when sproxy has {descriptors} descriptors again")
-    lines = len(sproxy.since())
-    world.check(lines <= LINES * COUNT, f"sproxy wrote {lines} lines")
+    lines, lasted = len(sproxy.since()), time.monotonic() - began
+    world.check(lines <= LINES * COUNT + A_SECOND * lasted, f"sproxy wrote {lines} lines in {lasted:.0f} s")
 
 
 def leave(world, sproxy, herds, descriptors):
     """What sproxy holds when all have gone for longer than it keeps their tunnels."""
     for herd in herds:
         herd.program.kill()
-    world.until(lambda: sproxy.descriptors() <= descriptors, 60, lambda: f"sproxy to close what it has ({sproxy.descriptors()} descriptors)")
+    world.until(lambda: sproxy.descriptors() <= descriptors, PATIENCE, lambda: f"sproxy to close what it has ({sproxy.descriptors()} descriptors)")
     return sproxy.descriptors(), sproxy.memory_kib()
 
 
@@ -61,7 +66,7 @@ def scenario(world):
     net = harness.Routed(world)
     net.server.start("target", harness.bench("bench_load"), "target", "--port", "7000", quiet=True)
     world.until(lambda: net.server.listens(7000), 10, "the target to listen")
-    sproxy = world.sproxy(net.server, "--keep", "30s", "--target", "127.0.0.1:7000", 6000)
+    sproxy = world.sproxy(net.server, "--keep", KEEP, "--target", "127.0.0.1:7000", 6000)
     before = sproxy.descriptors()
 
     # What 200 clients take once stays with the allocator; what they take each time would be a leak.

@@ -124,7 +124,7 @@ def orderly_end(world, *services):
         world.check("STOPPING=1" not in service.manager.said, f"nobody has stopped {service.kind}")
         service.proxy.signal(signal.SIGTERM)
         world.same(service.proxy.wait(15), 0, f"{service.kind} ends in order")
-        world.until(lambda: "STOPPING=1" in service.manager.said, 5, f"{service.kind} to have said STOPPING=1")
+        world.until(lambda: "STOPPING=1" in service.manager.said, 15, f"{service.kind} to have said STOPPING=1")
 
 
 def ended(world):
@@ -171,7 +171,7 @@ def ended(world):
     cproxy.restart(kill_all)
     world.until(lambda: app.over and far.over, 15, "both ends to hear of it")
     world.check(app.was_reset and far.was_reset, "a session of which nothing was kept is reset")
-    world.check("ended: its connection was not kept" in cproxy.proxy.log(), "the log does not say that the program did it")
+    world.until(lambda: "ended: its connection was not kept" in cproxy.proxy.log(), 10, "the log to say that it was not the program that did it")
 
     # Stopped for good: sessions end with a reset, whoever has copies.
     app, far = pair(world, net, target)

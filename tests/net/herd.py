@@ -40,11 +40,11 @@ class Herd:
 
     def mark(self):
         self.tell("mark")
-        self.next_line(10, "the mark")
+        self.next_line(60, "the mark")
 
     def report(self):
         self.tell("report")
-        return json.loads(self.next_line(10, "the report"))
+        return json.loads(self.next_line(60, "the report"))
 
 
 def cut(net, how):

@@ -72,8 +72,12 @@ class Transfer:
         self.programs = []
 
     def finish(self, timeout=120):
+        """Both have ended well; what has come is put aside, for `compare`."""
         self.world.check(self.running(), "all this happened in the middle of the transfers")
         for program in self.programs:
             self.world.same(program.wait(timeout), 0, f"{program.name} ended well")
         self.programs = []
-        self.world.same((checksum(self.there), checksum(self.back)), (checksum(self.original),) * 2, "the same checksum, up and down")
+        self.arrived = [path.rename(path.with_suffix(".arrived")) for path in (self.there, self.back)]
+
+    def compare(self):
+        self.world.same([checksum(path) for path in self.arrived], [checksum(self.original)] * 2, "the same checksum, up and down")

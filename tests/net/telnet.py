@@ -101,9 +101,10 @@ def both(world, net, lport=5000, sport=6000):
 
 
 class Dead:
-    """The control: remembers what a direct session had shown, and claims that nothing was added since."""
+    """The control: remembers what a direct session has shown, which is dead already, and claims that nothing is added."""
 
     def __init__(self, world, session):
+        world.during_quietly(1)  # what came before is still on its way to the screen: changing the network takes a while
         self.world, self.session, self.had = world, session, len(session.sequence())
 
     def check(self):

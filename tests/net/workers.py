@@ -22,6 +22,12 @@ def is_there(pid):
     return bool(shown) and shown[1] not in "ZX"
 
 
+def parent_of(pid):
+    """Nothing, when it has gone."""
+    shown = _stat(pid)
+    return shown and shown[2]
+
+
 def worker_of(pid, known=None):
     """The worker below this process, itself a keeper or what started one; the process itself if it is neither.
 

@@ -1,10 +1,12 @@
 #pragma once
 
+#include "net/error.hh"
 #include "net/socket.hh"
 
 #include <gtest/gtest.h>
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -24,10 +26,23 @@
 
 namespace holdfast::test {
 
+// For a process that is yet to start. Not one of those that the kernel chooses by itself (from 32768 on), which it
+// may give to a test beside this one meanwhile; and each process has others.
 inline std::uint16_t free_port()
 {
-  const Fd fd = listen_on( *literal_address( "127.0.0.1", 0 ) );
-  return static_cast<std::uint16_t>( std::stoi( local_address( fd.get() ).text().substr( 10 ) ) );
+  constexpr unsigned first = 10000;
+  constexpr unsigned count = 22000;
+  constexpr unsigned each = 50;
+  static unsigned taken = 0;
+  for ( ;; ) {
+    const auto port
+      = static_cast<std::uint16_t>( first + ( static_cast<unsigned>( ::getpid() ) * each + taken++ ) % count );
+    try {
+      static_cast<void>( listen_on( *literal_address( "127.0.0.1", port ) ) );
+      return port;
+    } catch ( const StartupError& ) { // somebody is there
+    }
+  }
 }
 
 inline std::byte byte_at( std::uint64_t stream, std::uint64_t at )

@@ -12,6 +12,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <fstream>
 #include <string>
 #include <utility>
 
@@ -175,6 +176,20 @@ void tell( void* context, const std::string& line )
   }
 }
 
+// Says "ready", and waits for SIGTERM; returns who sent it.
+pid_t wait_to_be_asked( Register& shared, void* context )
+{
+  sigset_t set;
+  ::sigemptyset( &set );
+  ::sigaddset( &set, SIGTERM );
+  ::sigprocmask( SIG_BLOCK, &set, nullptr );
+  shared.ready = 1;
+  tell( context, "ready" );
+  siginfo_t about {};
+  ::sigwaitinfo( &set, &about );
+  return about.si_pid;
+}
+
 // ---------------------------------------------------------------- how it ends
 
 TEST_F( KeeperTest, EndsWithTheStatusOfAWorkerThatEnds )
@@ -206,15 +221,8 @@ TEST_F( KeeperTest, DiesOfTheSignalThatAWorkerDiedOfBeforeItWasReady )
 TEST_F( KeeperTest, PassesSigtermOnToAWorkerThatEndsInOrder )
 {
   play( []( Register& shared, void* context ) {
-    sigset_t set;
-    ::sigemptyset( &set );
-    ::sigaddset( &set, SIGTERM );
-    ::sigprocmask( SIG_BLOCK, &set, nullptr );
-    shared.ready = 1;
-    tell( context, "ready" );
-    siginfo_t about {};
-    ::sigwaitinfo( &set, &about );
-    tell( context, about.si_pid == shared.keeper ? "asked by the keeper" : "asked by somebody" );
+    const pid_t who = wait_to_be_asked( shared, context );
+    tell( context, who == shared.keeper ? "asked by the keeper" : "asked by somebody" );
     return 7;
   } );
   ASSERT_EQ( next_line(), "ready" );
@@ -363,22 +371,40 @@ TEST_F( KeeperTest, StartsItsWorkerWithTheSignalMaskThatItWasStartedWith )
 TEST_F( KeeperTest, IsNotDisturbedByAParentThatIgnoredItsChildren )
 {
   const auto before = std::signal( SIGCHLD, SIG_IGN );
-  play( []( Register& /*shared*/, void* /*context*/ ) { return 3; } );
-  std::signal( SIGCHLD, before );
+  play( []( Register& shared, void* context ) {
+    wait_to_be_asked( shared, context );
+    return 3;
+  } );
+  std::signal( SIGCHLD, before ); // nobody could be told of a keeper that ended before this
+  ASSERT_EQ( next_line(), "ready" );
+  ::kill( keeper_, SIGTERM );
   EXPECT_TRUE( ended_with( end(), 3 ) );
+}
+
+// proc(5): the state follows the name, which is in parentheses.
+bool has_stopped( pid_t pid )
+{
+  for ( int i = 0; i < 10000; ++i ) {
+    std::string shown;
+    std::getline( std::ifstream { "/proc/" + std::to_string( pid ) + "/stat" }, shown );
+    if ( shown.find( ") T " ) != std::string::npos ) {
+      return true;
+    }
+    ::usleep( 1000 );
+  }
+  return false;
 }
 
 TEST_F( KeeperTest, PassesOnTheSignalThatContinues )
 {
   play( []( Register& shared, void* context ) -> int {
     shared.ready = 1;
-    tell( context, "before" );
+    tell( context, std::to_string( ::getpid() ) );
     ::raise( SIGSTOP );
     tell( context, "after" );
     return 0;
   } );
-  ASSERT_EQ( next_line(), "before" );
-  ::usleep( 100'000 );
+  ASSERT_TRUE( has_stopped( std::stoi( next_line() ) ) ); // a signal that came before that would continue nobody
   ::kill( keeper_, SIGCONT );
   EXPECT_EQ( next_line(), "after" );
   EXPECT_TRUE( ended_with( end(), 0 ) );

@@ -271,9 +271,9 @@ struct Certified
 TEST( Tls, ATicketIsNoLongerGoodThanTheCertificate )
 {
   const Certified good { "good-", 1000, 1000 };
-  const Certified short_client { "short-client-", 2, 1000 };
-  const Certified short_server { "short-server-", 1000, 2 };
-  std::this_thread::sleep_for( std::chrono::seconds { 2 } );
+  const Certified short_client { "short-client-", 5, 1000 }; // in which they must meet, on a busy machine, too
+  const Certified short_server { "short-server-", 1000, 5 };
+  std::this_thread::sleep_for( std::chrono::seconds { 5 } );
   {
     const Ends ends { *good.client, *good.server };
     ends.client->hurry();

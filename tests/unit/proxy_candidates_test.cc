@@ -73,7 +73,7 @@ TEST_F( CandidatesTest, WhoAnsweredIsLeftAloneForAMomentUnlessTheNetworkChanges 
   dial();
   EXPECT_EQ( under_way(), 2 ) << "nobody has answered yet";
   wait();
-  dial();
+  candidates.dial( candidates.begin()->link->born() + 900ms, false ); // whatever the clock says by now
   EXPECT_EQ( under_way(), 2 );
   std::this_thread::sleep_for( 2ms );
   loop.wait( loop.now() );
@@ -143,9 +143,10 @@ TEST_F( CandidatesTest, ADetourGivesWayToTheWayTheKernelPrefersForAMoment )
   detour.way.interface = 1;
   EXPECT_FALSE( candidates.gives_way( detour, loop.now() ) ) << "the other one has got nowhere yet";
   wait();
-  EXPECT_TRUE( candidates.gives_way( detour, loop.now() ) );
-  EXPECT_FALSE( candidates.gives_way( *candidates.begin(), loop.now() ) );
-  EXPECT_FALSE( candidates.gives_way( detour, loop.now() + 2s ) );
+  const Time moment = detour.link->born() + 900ms;
+  EXPECT_TRUE( candidates.gives_way( detour, moment ) );
+  EXPECT_FALSE( candidates.gives_way( *candidates.begin(), moment ) );
+  EXPECT_FALSE( candidates.gives_way( detour, moment + 1s ) );
 }
 
 } // namespace

@@ -130,7 +130,9 @@ void kill_workers_while_programs_talk( const Chain& chain )
   Conversations all { chain.app_port, programs, 3U << 20U, rounds };
   std::minstd_rand chance { 1 };
   int kills = 0;
-  for ( ; all.done < programs * rounds and kills < 400; ++kills ) {
+  // On a machine so busy that the programs get nowhere between two kills, they come to an end without any more.
+  const auto peace = std::chrono::steady_clock::now() + std::chrono::seconds { 30 };
+  for ( ; all.done < programs * rounds and std::chrono::steady_clock::now() < peace; ++kills ) {
     const Keeper& victim = chance() % 2 == 0 ? chain.near : chain.far;
     std::this_thread::sleep_for( std::chrono::milliseconds { 5 + chance() % 60 } );
     victim.kill_worker();
@@ -182,7 +184,7 @@ TEST( ProxyRecovery, AProgramThatResetsIsSeenToHaveReset )
   close_with_reset( app );
   chain.near.kill_worker();
   ASSERT_TRUE( chain.near.wait_for( generation + 1 ) );
-  for ( int i = 0; i < 5000 and chain.target.resets == 0; ++i ) {
+  for ( int i = 0; i < 20000 and chain.target.resets == 0; ++i ) {
     std::this_thread::sleep_for( 1ms );
   }
   EXPECT_EQ( chain.target.resets, 1 );

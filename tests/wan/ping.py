@@ -25,9 +25,19 @@ def run(*words, check=True):
 
 def ping(count=5):
     """How many answers came, and the shortest round trip in milliseconds."""
-    done = run("ip", "netns", "exec", A, "ping", "-n", "-c", str(count), "-i", "0.05", "-W", "1", "10.78.0.2", check=False)
+    done = run("ip", "netns", "exec", A, "ping", "-n", "-c", str(count), "-i", "0.05", "-W", "5", "10.78.0.2", check=False)
     fastest = re.search(r"= ([\d.]+)/", done.stdout)
     return int(re.search(r"(\d+) received", done.stdout)[1]), float(fastest[1]) if fastest else None
+
+
+def takes(least, most, what):
+    """So many milliseconds. A busy machine adds to them now and then, and takes nothing away."""
+    for _ in range(10):
+        received, fastest = ping()
+        assert received < 1 or fastest >= least, f"{what}: {fastest} ms"
+        if received == 5 and fastest < most:
+            return
+    raise AssertionError(f"{what}: {received} of 5 in {fastest} ms")
 
 
 def scenario(program):
@@ -42,11 +52,9 @@ def scenario(program):
         assert wan.stdout.readline() == "ready\n"
         for netns, address in ((A, "10.78.0.1"), (B, "10.78.0.2")):
             run("ip", "-n", netns, "address", "add", f"{address}/24", "dev", "wan0")
-        received, fastest = ping()
-        assert received == 5 and 40 <= fastest < 80, f"20 ms each way: {received} of 5 in {fastest} ms"
+        takes(40, 80, "20 ms each way")
         assert tell("ba delay 5ms") == "ok"
-        received, fastest = ping()
-        assert received == 5 and 25 <= fastest < 40, f"20 ms there, 5 ms back: {received} of 5 in {fastest} ms"
+        takes(25, 40, "20 ms there, 5 ms back")
         assert tell("ab hole on") == "ok"
         assert ping(1)[0] == 0, "a black hole answers"
         assert tell("ab hole off") == "ok"
