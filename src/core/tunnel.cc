@@ -119,7 +119,7 @@ void Tunnel::serve_nobody()
 
 void Tunnel::touch( Session& session )
 {
-  session.touched_last_ = ++touches_;
+  session.touched_last = ++touches_;
   touched_.push_back( session );
 }
 
@@ -139,12 +139,12 @@ Session* Tunnel::next_turn()
 void Tunnel::give_turn_or_put_off( Session& session, Time now )
 {
   bulk_.give_turn( session );
-  if ( greetings_.has( session ) and not session.is_waited_for() ) {
+  if ( greetings_.has( session ) and not session.voice().is_waited_for() ) {
     return; // all it has to say
   }
-  if ( session.has_something_to_say() ) {
+  if ( session.voice().has_something_to_say() ) {
     give_turn( session );
-  } else if ( session.something_can_wait() ) {
+  } else if ( session.voice().something_can_wait() ) {
     put_off( session, now );
   }
 }
@@ -192,13 +192,13 @@ void Tunnel::speak_early( std::vector<std::byte>& into,
     all.push_back( session.get() );
   }
   const std::size_t fit = std::min( all.size(), most / FrameHeader::size );
-  const auto last = []( const Session* session ) { return session->touched_last_; };
+  const auto last = []( const Session* session ) { return session->touched_last; };
   std::ranges::partial_sort( all, all.begin() + static_cast<std::ptrdiff_t>( fit ), std::greater {}, last );
   for ( Session* session : std::span { all }.first( fit ) ) {
-    if ( into.size() + Session::early_size_max > most ) {
+    if ( into.size() + Voice::early_size_max > most ) {
       return;
     }
-    session->speak_early( into, hello, data, now, round_trip );
+    session->voice().speak_early( into, hello, data, now, round_trip );
   }
 }
 
@@ -214,19 +214,19 @@ void Tunnel::attach( std::size_t peer_window, std::uint64_t hello )
   std::vector<Session*> all;
   all.reserve( sessions_.size() );
   for ( auto& [id, session] : sessions_ ) {
-    session->new_link( peer_window, hello );
+    session->voice().new_link( peer_window, hello );
     all.push_back( session.get() );
   }
   // Where something happened last, somebody is likely to wait. Sessions that the peer does not know come in rising
   // order, for it takes an open only with a number above all it has seen.
   std::ranges::sort( all, []( const Session* a, const Session* b ) {
     if ( a->known() and b->known() ) {
-      return a->touched_last_ > b->touched_last_;
+      return a->touched_last > b->touched_last;
     }
     return a->known() == b->known() ? a->id() < b->id() : a->known();
   } );
   for ( Session* session : all ) {
-    if ( session->is_waited_for() ) {
+    if ( session->voice().is_waited_for() ) {
       give_turn( *session );
     } else {
       greetings_.push_back( *session );
@@ -266,7 +266,7 @@ Verdict Tunnel::receive( const Frame& frame )
   if ( session == nullptr ) {
     return receive_for_unknown( header );
   }
-  if ( const auto fault = hear( *session, frame, &Session::receive ) ) {
+  if ( const auto fault = hear( *session, frame, Session::Link::present ) ) {
     return fault;
   }
   if ( header.type == FrameType::reset ) {
@@ -280,10 +280,10 @@ Verdict Tunnel::receive( const Frame& frame )
   return std::nullopt;
 }
 
-Verdict Tunnel::hear( Session& session, const Frame& frame, Receive way )
+Verdict Tunnel::hear( Session& session, const Frame& frame, Session::Link link )
 {
   serve( session );
-  const auto fault = ( session.*way )( frame );
+  const auto fault = session.receive( frame, link );
   serve_nobody();
   if ( session.inflow().has_fresh() ) {
     fresh_.push_back( session );
@@ -301,7 +301,7 @@ Verdict Tunnel::receive_late( const Frame& frame )
     return std::nullopt;
   }
   touch( *session );
-  return session->receive_late( frame );
+  return session->receive( frame, Session::Link::replaced );
 }
 
 Verdict Tunnel::receive_for_unknown( const FrameHeader& header )
@@ -347,14 +347,14 @@ void Tunnel::transmit( FrameBatch& batch, Time now, RoundTrip round_trip )
     if ( session == nullptr ) {
       return;
     }
-    const bool was_introduced = session->on_link_.introduced;
+    const bool was_introduced = session->voice().introduced();
     const std::size_t before = batch.bytes();
     const std::size_t piece_max = said_ < small_at_first ? FrameBatch::piece_least : batch.piece();
     serve( *session );
-    session->speak( batch, now, round_trip, piece_max );
+    session->voice().speak( batch, now, round_trip, piece_max );
     serve_nobody();
     said_ = std::min( said_ + batch.bytes() - before, small_at_first );
-    if ( not was_introduced and not turns_.has( *session ) and session->has_something_to_say() ) {
+    if ( not was_introduced and not turns_.has( *session ) and session->voice().has_something_to_say() ) {
       turns_.push_front( *session ); // who waits has waited for more than a position
       continue;
     }
@@ -377,7 +377,7 @@ void Tunnel::detach_bulk()
   }
   bulk_.detach();
   for ( auto& [id, session] : sessions_ ) {
-    if ( session->leave_bulk_link() ) {
+    if ( session->voice().leave_bulk_link() ) {
       touch( *session );
     }
   }
@@ -392,7 +392,7 @@ Verdict Tunnel::receive_bulk( const Frame& frame )
   if ( session == nullptr ) {
     return std::nullopt; // it was said before the peer heard that the session is over
   }
-  const auto fault = hear( *session, frame, &Session::receive_bulk );
+  const auto fault = hear( *session, frame, Session::Link::bulk );
   touch( *session );
   return fault;
 }
@@ -406,7 +406,7 @@ void Tunnel::tick( Time now )
   }
   later_due_ = never;
   while ( Session* const session = later_.pop_front() ) {
-    if ( session->something_can_wait() ) {
+    if ( session->voice().something_can_wait() ) {
       give_turn( *session );
     }
     drop_if_over( *session );

@@ -132,8 +132,7 @@ public:
 private:
   [[nodiscard]] Session* find( SessionId id );
   [[nodiscard]] Verdict receive_for_unknown( const FrameHeader& header );
-  using Receive = Verdict ( Session::* )( const Frame& frame );
-  [[nodiscard]] Verdict hear( Session& session, const Frame& frame, Receive way );
+  [[nodiscard]] Verdict hear( Session& session, const Frame& frame, Session::Link link );
   [[nodiscard]] Session* make( SessionId id, std::size_t peer_window );
   void give_turn( Session& session );
   [[nodiscard]] Session* next_turn();
@@ -154,16 +153,16 @@ private:
   std::optional<ResetReason> goodbye_ {};
 
   std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_ {};
-  Queue<Session, &Session::in_turns_> turns_ {}; // have something to say now
+  Queue<Session, &Session::in_turns> turns_ {}; // have something to say now
   // Have only to introduce themselves on a new link. Everybody in turns_ has a frame between two of these: an idle
   // thousand does not keep the one who waits from his bytes, and is heard all the same.
-  Queue<Session, &Session::in_greetings_> greetings_ {};
+  Queue<Session, &Session::in_greetings> greetings_ {};
   bool greets_next_ = false;
   std::uint64_t touches_ = 0;
-  Queue<Session, &Session::in_touched_> touched_ {}; // for the shell
-  Queue<Session, &Session::in_fresh_> fresh_ {};     // have bytes in payloads
+  Queue<Session, &Session::in_touched> touched_ {}; // for the shell
+  Queue<Session, &Session::in_fresh> fresh_ {};     // have bytes in payloads
   BulkLane bulk_;
-  Queue<Session, &Session::in_later_> later_ {}; // have something to say that can wait until later_due_
+  Queue<Session, &Session::in_later> later_ {}; // have something to say that can wait until later_due_
   Time later_due_ = never;
   struct Refusal
   {

@@ -164,9 +164,9 @@ public:
            "something is left although all was served and transmitted" );
     const bool somebody_waits = tunnel().deadline() != never;
     tunnel().for_each_session( [&]( Session& session ) {
-      const bool in_time = session.something_can_wait() or session.over();
+      const bool in_time = session.voice().something_can_wait() or session.over();
       check( not tunnel().attached() or not in_time or somebody_waits, "nobody will come back to a session" );
-      check( not tunnel().attached() or not session.has_something_to_say() or session.inflow().hungry(),
+      check( not tunnel().attached() or not session.voice().has_something_to_say() or session.inflow().hungry(),
              "a session has something to say and no turn" );
     } );
   }
@@ -199,7 +199,7 @@ public:
                                                    session.closed_by_peer(),
                                                    session.over(),
                                                    session.released(),
-                                                   session.has_something_to_say(),
+                                                   session.voice().has_something_to_say(),
                                                    reason( session.reset_by_us() ),
                                                    reason( session.reset_by_peer() ) } ) {
         text += std::to_string( number ) + ' ';
