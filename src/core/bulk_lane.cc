@@ -12,18 +12,17 @@ void BulkLane::detach()
 
 void BulkLane::look( Session& session, Time now )
 {
-  session.measure( now, limits_ );
-  if ( session.sends_much() or session.receives_much() ) {
+  if ( session.voice().measure( now, limits_ ) ) {
     much_ = now;
   }
   if ( attached_ ) {
-    session.choose_link();
+    session.voice().choose_link();
   }
 }
 
 void BulkLane::give_turn( Session& session )
 {
-  if ( attached_ and session.bulk_due() ) {
+  if ( attached_ and session.voice().bulk_due() ) {
     turns_.push_back( session );
   }
 }
@@ -46,8 +45,8 @@ void BulkLane::transmit( FrameBatch& batch, Time, RoundTrip )
 void BulkLane::speak( Session& session, FrameBatch& batch )
 {
   const std::size_t before = batch.bytes();
-  while ( session.bulk_due() and not batch.full() and batch.bytes() - before < turn_max ) {
-    session.speak_bulk( batch, batch.piece() );
+  while ( session.voice().bulk_due() and not batch.full() and batch.bytes() - before < turn_max ) {
+    session.voice().speak_bulk( batch, batch.piece() );
   }
 }
 

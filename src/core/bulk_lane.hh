@@ -28,7 +28,7 @@ public:
 
   // -- the link ---------------------------------------------------------------------------------------------------
   void attach() { attached_ = true; }
-  // The caller calls Session::leave_bulk_link() for all sessions, unless they are all on a new link anyway.
+  // The caller calls Voice::leave_bulk_link() for all sessions, unless they are all on a new link anyway.
   void detach();
   [[nodiscard]] bool attached() const { return attached_; }
   // A stream carried much a moment ago, in any of the two directions: a bulk link would be of use if there is
@@ -57,7 +57,7 @@ private:
   std::function<void( Session& )> after_turn_;
   bool attached_ = false;
   std::optional<Time> much_ {}; // was carried then
-  Queue<Session, &Session::in_bulk_> turns_ {};
+  Queue<Session, &Session::in_bulk> turns_ {};
 };
 
 } // namespace holdfast

@@ -1,27 +1,18 @@
 #pragma once
 
-#include "core/bulk_meter.hh"
 #include "core/frame.hh"
-#include "core/frame_batch.hh"
 #include "core/inflow.hh"
 #include "core/memory.hh"
 #include "core/outflow.hh"
 #include "core/queue.hh"
 #include "core/time.hh"
+#include "core/voice.hh"
 
-#include <array>
 #include <cstdint>
 #include <optional>
-#include <vector>
+#include <span>
 
 namespace holdfast {
-
-// Which end of a tunnel we are: cproxy opens sessions, sproxy accepts them.
-enum class Side
-{
-  opener,
-  acceptor
-};
 
 struct SessionLimits
 {
@@ -30,9 +21,9 @@ struct SessionLimits
   BulkMeter::Limits bulk {};
 };
 
-// One TCP connection of the app, as one of the two proxies sees it: a stream in each direction and the few facts
-// about its beginning and its end that must reach the other side. Outlives links: what it still has to say on the
-// present link is derived from what it has said there, and a new link simply starts from nothing said.
+// One TCP connection of the app, as one of the two proxies sees it: a stream in each direction, and the few facts
+// about its beginning and its end that must reach the other side. Here is its life and what it hears; what it says
+// is its voice's business. Outlives links.
 //
 // The session is over for us when the shell has released it (its local socket is closed) and nothing about it can
 // matter to the peer any more:
@@ -88,120 +79,54 @@ public:
   // -- the end ----------------------------------------------------------------------------------------------------
   [[nodiscard]] std::optional<ResetReason> reset_by_us() const { return reason_in( record_.reset_ours ); }
   [[nodiscard]] std::optional<ResetReason> reset_by_peer() const { return reason_in( record_.reset_theirs ); }
+  [[nodiscard]] bool closed_by_peer() const { return voice_.closed_by_peer(); }
   // Both streams reached their end.
   [[nodiscard]] bool complete() const { return outflow_.finished() and inflow_.finished(); }
-  [[nodiscard]] bool closed_by_peer() const { return closed_; }
   [[nodiscard]] bool over() const;
 
-  // -- from the link ----------------------------------------------------------------------------------------------
-  // Another link carries the session from now on: nothing has been said on it but what speak_early() said with that
-  // hello. A session that the peer does not know yet may begin with `peer_window` bytes.
-  void new_link( std::size_t peer_window, std::uint64_t hello = 0 );
-  [[nodiscard]] Verdict receive( const Frame& frame );
-  // Data or an end on the bulk link.
-  [[nodiscard]] Verdict receive_bulk( const Frame& frame );
-  // Data, an end or an acknowledgement on a link that was replaced.
-  [[nodiscard]] Verdict receive_late( const Frame& frame );
+  // -- from the peer ----------------------------------------------------------------------------------------------
+  [[nodiscard]] bool known() const { return record_.known != 0; } // it has spoken of the session
+  // The one that carries the session; the bulk link beside it, on which data and ends come; one that was replaced,
+  // on which data, ends and acknowledgements still count.
+  enum class Link : std::uint8_t
+  {
+    present,
+    bulk,
+    replaced
+  };
+  [[nodiscard]] Verdict receive( const Frame& frame, Link link = Link::present );
 
-  // -- to the link ------------------------------------------------------------------------------------------------
-  // Whether somebody waits for what there is to say on a new link: else it only introduces itself.
-  [[nodiscard]] bool is_waited_for() const;
-  // Whether there is something to say on this link now, not counting acknowledgements that can wait.
-  [[nodiscard]] bool has_something_to_say() const;
-  // Says the next thing, one frame, if there is any; acknowledgements that can wait are said too.
-  // Of its bytes at most `piece_max` at once.
-  void speak( FrameBatch& batch, Time now, RoundTrip round_trip, std::size_t piece_max = FrameHeader::payload_max );
-  // On a link that does not carry the session yet, behind its hello, which has this number: positions, and with
-  // `data` also the bytes not acknowledged when they are few; at most early_size_max in all. Nothing if it must be
-  // said after the welcome. Nothing changes for the link that carries the session now.
-  void speak_early( std::vector<std::byte>& into, std::uint64_t hello, bool data, Time now, RoundTrip round_trip );
-  // Bytes of a session that go into the first flight of a link. What was typed in an outage is fewer; of more the
-  // peer may have the most already, and only it knows.
-  static constexpr std::size_t early_bytes_max = 1024;
-  static constexpr std::size_t early_size_max = 2 * FrameHeader::size + sizeof( Position ) + early_bytes_max;
-  // Something that can wait a little: an acknowledgement, or room for bytes that had to be let go.
-  [[nodiscard]] bool something_can_wait() const;
+  // -- to the peer ------------------------------------------------------------------------------------------------
+  Voice& voice() { return voice_; }
+  [[nodiscard]] const Voice& voice() const { return voice_; }
 
-  // -- to the bulk link (BulkLane) --------------------------------------------------------------------------------
-  void measure( Time now, BulkMeter::Limits limits );
-  [[nodiscard]] bool sends_much() const { return sends_.is_bulk(); }
-  [[nodiscard]] bool receives_much() const { return receives_.is_bulk(); }
-  // There is a bulk link: whether our stream goes on it from now on. It changes links when all that was ever said
-  // of it has been delivered, and says nothing new until then if it must. That the peer asks for something again is
-  // no delivery: what was said behind that is still under way, and would be a gap once it came on the other link.
-  void choose_link();
-  // There is none any more; what was said there and is not acknowledged is said again. Whether that is anything.
-  bool leave_bulk_link();
-  // Whether there is something to say there now.
-  [[nodiscard]] bool bulk_due() const { return stream_ == Stream::on_bulk_link and stream_due(); }
-  // Says it: one frame, data of at most `piece_max` bytes or the end.
-  void speak_bulk( FrameBatch& batch, std::size_t piece_max );
+  // -- to its tunnel ----------------------------------------------------------------------------------------------
+  // Where it stands in the queues there, and when something happened to it last, in touches.
+  Place<Session> in_turns {};
+  Place<Session> in_greetings {};
+  Place<Session> in_later {};
+  Place<Session> in_touched {};
+  Place<Session> in_fresh {};
+  Place<Session> in_bulk {};
+  std::uint64_t touched_last = 0;
 
 private:
   Session( Side side, SessionRecord& record, Memory memory, SessionLimits limits, std::size_t peer_window );
-  [[nodiscard]] bool known() const { return record_.known != 0; }
-  [[nodiscard]] bool named() const { return record_.named != 0; }
   [[nodiscard]] static std::optional<ResetReason> reason_in( std::uint8_t raw )
   {
     return raw == 0 ? std::nullopt : std::optional { static_cast<ResetReason>( raw ) };
   }
+  [[nodiscard]] bool named() const { return record_.named != 0; }
   void reset_by_peer( ResetReason reason );
-  [[nodiscard]] bool stream_due() const;
-  [[nodiscard]] bool stream_due_here() const;
-  void speak_stream( FrameBatch& batch, FrameHeader header, std::size_t piece_max );
-  [[nodiscard]] FrameHeader header( FrameType type ) const;
-  [[nodiscard]] FrameHeader header_with_news( FrameType type, Time now, RoundTrip round_trip );
-  void say_resume( FrameBatch& batch, Time now, RoundTrip round_trip );
-  [[nodiscard]] FrameHeader resume_header() const;
-  [[nodiscard]] std::array<std::byte, sizeof( Position )> next_in_bytes() const;
-  [[nodiscard]] Verdict resumed( const Frame& frame );
+  [[nodiscard]] Verdict receive_beside( const Frame& frame, Link link );
   [[nodiscard]] static Verdict taken( const FrameHeader& header, Verdict verdict );
+  [[nodiscard]] Verdict resumed( const Frame& frame );
 
   Side side_;
   SessionRecord& record_;
   Outflow outflow_;
   Inflow inflow_;
-
-  bool closed_ = false; // the peer says there is no such session
-
-  // What was said and heard on the present link.
-  struct OnLink
-  {
-    bool introduced = false; // we said open or resume
-    bool may_send = false;   // we know from where on the peer wants our bytes
-    bool opened = false;     // we said opened
-    bool reset = false;      // we said reset
-  };
-  OnLink on_link_ {};
-  // What speak_early() said last.
-  struct Early
-  {
-    std::uint64_t hello = 0; // none
-    Position delivered = 0;
-    Position limit = 0;
-  };
-  Early early_ {};
-
-  BulkMeter sends_ {};
-  BulkMeter receives_ {};
-  // Where the bytes go that we send.
-  enum class Stream : std::uint8_t
-  {
-    on_link,
-    waits, // until all that was ever said is acknowledged, saying nothing new; then it goes on the bulk link
-    on_bulk_link
-  };
-  Stream stream_ = Stream::on_link;
-
-  friend class Tunnel; // places of the session in the tunnel's queues
-  friend class BulkLane;
-  std::uint64_t touched_last_ = 0; // counts what happens in the tunnel
-  Place<Session> in_turns_ {};
-  Place<Session> in_greetings_ {};
-  Place<Session> in_touched_ {};
-  Place<Session> in_later_ {};
-  Place<Session> in_fresh_ {};
-  Place<Session> in_bulk_ {};
+  Voice voice_ { side_, record_, outflow_, inflow_ };
 };
 
 } // namespace holdfast

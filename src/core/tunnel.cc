@@ -1,27 +1,12 @@
 #include "core/tunnel.hh"
 
-#include "core/stores.hh"
-
 #include <algorithm>
-#include <array>
 #include <cassert>
-#include <functional>
 #include <span>
-#include <utility>
 
 namespace holdfast {
 
 namespace {
-
-using namespace std::chrono_literals;
-
-// How long an acknowledgement waits for data to ride on. An echo comes back within a few milliseconds; nothing but
-// the sender's memory waits for the rest.
-constexpr Duration acknowledgement_delay = 20ms;
-
-// Frames about sessions that do not exist: honest ones come once per session and link, and there are at most as
-// many sessions as slots; a peer that sends more than this before we could answer is not honest.
-constexpr std::size_t unknown_max = 65536;
 
 // The first bytes on a link go in pieces of a segment's size, with the frame's header and that of TLS: TCP sends
 // ten segments at once (RFC 6928) and the next ones a round trip later, and nothing of a piece is of use before all
@@ -34,20 +19,9 @@ Tunnel::Tunnel( Side side, TunnelRecord& record, Memory memory, SessionLimits li
   : side_( side )
   , record_( record )
   , memory_( memory )
-  , limits_( limits )
+  , sessions_( side, record.slot, memory_, limits )
   , bulk_( memory_, limits.bulk, [this]( Session& session ) { drop_if_over( session ); } )
 {}
-
-Tunnel::~Tunnel()
-{
-  for ( auto& [id, session] : sessions_ ) {
-    SessionRecord* const record = &session->record();
-    make_free( *record );
-    keep_order(); // if we die in between, its chunks are nobody's
-    session.reset();
-    memory_.slots.give( record );
-  }
-}
 
 // -- sessions -----------------------------------------------------------------------------------------------------
 
@@ -57,123 +31,60 @@ Session* Tunnel::open()
   if ( memory_.slots.full() ) {
     return nullptr;
   }
-  Session* const session = make( ++record_.last_session, peer_window_ );
-  give_turn( *session );
+  Session* const session = sessions_.make( ++record_.last_session, peer_window_ );
+  turns_.give( *session );
   return session;
 }
 
 Session& Tunnel::restore( SessionRecord& record, std::span<const Pool::Index> chunks )
 {
   note_served( memory_, record.owner() ); // it may have killed us before, and do so here
-  auto made = std::make_unique<Session>( side_, record, chunks, memory_, limits_ );
-  Session& session = *made;
-  sessions_.emplace( session.id(), std::move( made ) );
+  Session& session = sessions_.restore( record, chunks );
+  note_served( memory_, 0 );
   touch( session );
-  serve_nobody();
   return session;
 }
 
-Session* Tunnel::make( SessionId id, std::size_t peer_window )
+void Tunnel::touch( Session& session )
 {
-  SessionRecord* const record = memory_.slots.take();
-  if ( record == nullptr ) {
-    return nullptr;
-  }
-  record->tunnel = record_.slot;
-  auto session = std::make_unique<Session>( side_, id, *record, memory_, limits_, peer_window );
-  return sessions_.emplace( id, std::move( session ) ).first->second.get();
-}
-
-Session* Tunnel::find( SessionId id )
-{
-  const auto found = sessions_.find( id );
-  return found == sessions_.end() ? nullptr : found->second.get();
+  session.touched_last = ++touches_;
+  touched_.push_back( session );
 }
 
 Session* Tunnel::next_touched()
 {
   Session* const session = touched_.pop_front();
   if ( session != nullptr ) {
-    serve( *session );
+    note_served( memory_, session->record().owner() );
   }
   return session;
 }
 
 void Tunnel::served( Session& session, Time now )
 {
-  serve_nobody();
-  bulk_.look( session, now );
-  give_turn_or_put_off( session, now );
-  drop_if_over( session );
-}
-
-void Tunnel::serve( const Session& session )
-{
-  note_served( memory_, session.record().owner() );
-}
-
-void Tunnel::serve_nobody()
-{
   note_served( memory_, 0 );
+  bulk_.look( session, now );
+  look( session, now );
 }
 
-void Tunnel::touch( Session& session )
-{
-  session.touched_last_ = ++touches_;
-  touched_.push_back( session );
-}
-
-void Tunnel::give_turn( Session& session )
-{
-  turns_.push_back( session );
-}
-
-// One of those who have something to say, then one who only introduces himself.
-Session* Tunnel::next_turn()
-{
-  const bool greets = not greetings_.empty() and ( greets_next_ or turns_.empty() );
-  greets_next_ = not greets;
-  return greets ? greetings_.pop_front() : turns_.pop_front();
-}
-
-void Tunnel::give_turn_or_put_off( Session& session, Time now )
+// It may have something to say (again), or else nothing more at all.
+void Tunnel::look( Session& session, Time now )
 {
   bulk_.give_turn( session );
-  if ( greetings_.has( session ) and not session.is_waited_for() ) {
-    return; // all it has to say
-  }
-  if ( session.has_something_to_say() ) {
-    give_turn( session );
-  } else if ( session.something_can_wait() ) {
-    put_off( session, now );
-  }
-}
-
-void Tunnel::put_off( Session& session, Time now )
-{
-  if ( not later_.has( session ) ) {
-    later_.push_back( session );
-    later_due_ = std::min( later_due_, now + acknowledgement_delay );
-  }
+  turns_.look( session, now );
+  drop_if_over( session );
 }
 
 void Tunnel::drop_if_over( Session& session )
 {
-  if ( not session.over() or is_queued( session ) ) {
-    return;
+  if ( session.over() and not is_queued( session ) ) {
+    sessions_.drop( session );
   }
-  SessionRecord* const record = &session.record();
-  const SessionId id = session.id();
-  make_free( *record );
-  keep_order(); // if we die in between, its chunks are nobody's
-  sessions_.erase( id );
-  memory_.slots.give( record );
 }
 
 bool Tunnel::is_queued( const Session& session ) const
 {
-  return turns_.has( session ) or greetings_.has( session ) or touched_.has( session ) or later_.has( session )
-         or fresh_.has( session ) or bulk_.has( session );
+  return turns_.has( session ) or touched_.has( session ) or fresh_.has( session ) or bulk_.has( session );
 }
 
 // -- the link -----------------------------------------------------------------------------------------------------
@@ -186,19 +97,11 @@ void Tunnel::speak_early( std::vector<std::byte>& into,
                           RoundTrip round_trip )
 {
   assert( side_ == Side::opener );
-  std::vector<Session*> all;
-  all.reserve( sessions_.size() );
-  for ( auto& [id, session] : sessions_ ) {
-    all.push_back( session.get() );
-  }
-  const std::size_t fit = std::min( all.size(), most / FrameHeader::size );
-  const auto last = []( const Session* session ) { return session->touched_last_; };
-  std::ranges::partial_sort( all, all.begin() + static_cast<std::ptrdiff_t>( fit ), std::greater {}, last );
-  for ( Session* session : std::span { all }.first( fit ) ) {
-    if ( into.size() + Session::early_size_max > most ) {
+  for ( Session* const session : sessions_.latest_first( most / FrameHeader::size ) ) {
+    if ( into.size() + Voice::early_size_max > most ) {
       return;
     }
-    session->speak_early( into, hello, data, now, round_trip );
+    session->voice().speak_early( into, hello, data, now, round_trip );
   }
 }
 
@@ -208,29 +111,11 @@ void Tunnel::attach( std::size_t peer_window, std::uint64_t hello )
   said_ = 0;
   peer_window_ = peer_window;
   bulk_.detach();
-  closed_.clear(); // the peer asks again on this link
+  denials_.clear();
   turns_.clear();
-  greetings_.clear();
-  std::vector<Session*> all;
-  all.reserve( sessions_.size() );
-  for ( auto& [id, session] : sessions_ ) {
-    session->new_link( peer_window, hello );
-    all.push_back( session.get() );
-  }
-  // Where something happened last, somebody is likely to wait. Sessions that the peer does not know come in rising
-  // order, for it takes an open only with a number above all it has seen.
-  std::ranges::sort( all, []( const Session* a, const Session* b ) {
-    if ( a->known() and b->known() ) {
-      return a->touched_last_ > b->touched_last_;
-    }
-    return a->known() == b->known() ? a->id() < b->id() : a->known();
-  } );
-  for ( Session* session : all ) {
-    if ( session->is_waited_for() ) {
-      give_turn( *session );
-    } else {
-      greetings_.push_back( *session );
-    }
+  for ( Session* const session : sessions_.in_order_of_a_link() ) {
+    session->voice().new_link( peer_window, hello );
+    turns_.begin( *session );
     touched_.push_back( *session ); // the peer's first window may let its program write more
   }
 }
@@ -245,11 +130,11 @@ void Tunnel::peer_lost( ResetReason reason )
 {
   detach();
   goodbye_.reset();
-  for ( auto& [id, session] : sessions_ ) {
-    if ( session->lost( reason ) ) {
-      touch( *session );
+  sessions_.for_each( [&]( Session& session ) {
+    if ( session.lost( reason ) ) {
+      touch( session );
     }
-  }
+  } );
 }
 
 Verdict Tunnel::receive( const Frame& frame )
@@ -262,53 +147,56 @@ Verdict Tunnel::receive( const Frame& frame )
   if ( header.session == 0 ) {
     return Fault::out_of_order;
   }
-  Session* const session = find( header.session );
+  Session* const session = sessions_.find( header.session );
   if ( session == nullptr ) {
     return receive_for_unknown( header );
   }
-  if ( const auto fault = hear( *session, frame, &Session::receive ) ) {
+  if ( const auto fault = hear( *session, frame, Session::Link::present ) ) {
     return fault;
   }
   if ( header.type == FrameType::reset ) {
-    closed_.push_back(
-      { header.session, std::nullopt } ); // at most one more per session than honest, see unknown_max
-    if ( closed_.size() > unknown_max ) {
-      return Fault::too_many_unknown;
+    if ( const auto fault = denials_.add( header.session ) ) {
+      return fault;
     }
   }
   touch( *session );
   return std::nullopt;
 }
 
-Verdict Tunnel::hear( Session& session, const Frame& frame, Receive way )
+Verdict Tunnel::hear( Session& session, const Frame& frame, Session::Link link )
 {
-  serve( session );
-  const auto fault = ( session.*way )( frame );
-  serve_nobody();
+  note_served( memory_, session.record().owner() );
+  const auto fault = session.receive( frame, link );
+  note_served( memory_, 0 );
   if ( session.inflow().has_fresh() ) {
     fresh_.push_back( session );
   }
   return fault;
 }
 
+// On another link than the one that carries the tunnel.
+Verdict Tunnel::hear_beside( const Frame& frame, Session::Link link )
+{
+  Session* const session = sessions_.find( frame.header.session );
+  if ( session == nullptr ) {
+    return std::nullopt; // it is over, or will be opened again on the present link
+  }
+  touch( *session );
+  return hear( *session, frame, link );
+}
+
 Verdict Tunnel::receive_late( const Frame& frame )
 {
   const FrameType type = frame.header.type;
   const bool is_good = type == FrameType::data or type == FrameType::end or type == FrameType::ack;
-  // A session that we do not know may have been opened there; it will be opened again on the present link.
-  Session* const session = is_good ? find( frame.header.session ) : nullptr;
-  if ( session == nullptr ) {
-    return std::nullopt;
-  }
-  touch( *session );
-  return session->receive_late( frame );
+  return is_good ? hear_beside( frame, Session::Link::replaced ) : std::nullopt;
 }
 
 Verdict Tunnel::receive_for_unknown( const FrameHeader& header )
 {
   const bool is_new = side_ == Side::acceptor and header.session > record_.last_session;
   Session* const session
-    = is_new and header.type == FrameType::open ? make( header.session, header.window ) : nullptr;
+    = is_new and header.type == FrameType::open ? sessions_.make( header.session, header.window ) : nullptr;
   if ( is_new ) {
     record_.last_session = header.session; // after it is there, so that it is not forgotten if we die in between
   }
@@ -317,58 +205,38 @@ Verdict Tunnel::receive_for_unknown( const FrameHeader& header )
     return std::nullopt;
   }
   if ( is_new and header.type == FrameType::open ) {
-    closed_.push_back( { header.session, ResetReason::limit } );
-  } else if ( header.type == FrameType::open or header.type == FrameType::resume
-              or header.type == FrameType::reset ) {
-    closed_.push_back( { header.session, std::nullopt } );
+    return denials_.add( header.session, ResetReason::limit );
   }
-  // Anything else was said before the peer heard that the session is over.
-  return closed_.size() > unknown_max ? Verdict { Fault::too_many_unknown } : std::nullopt;
+  if ( header.type == FrameType::open or header.type == FrameType::resume or header.type == FrameType::reset ) {
+    return denials_.add( header.session );
+  }
+  return std::nullopt; // said before the peer heard that the session is over
 }
 
 void Tunnel::transmit( FrameBatch& batch, Time now, RoundTrip round_trip )
 {
-  while ( not batch.full() and not closed_.empty() ) {
-    const Refusal refusal = closed_.front();
-    closed_.pop_front();
-    FrameHeader header;
-    header.session = refusal.id;
-    if ( refusal.reason ) {
-      header.type = FrameType::reset;
-      const std::array reason { static_cast<std::byte>( *refusal.reason ) };
-      batch.put_copy( header, reason );
-    } else {
-      header.type = FrameType::closed;
-      batch.put( header );
-    }
-  }
+  denials_.transmit( batch );
   while ( not batch.full() ) {
-    Session* const session = next_turn();
+    Session* const session = turns_.next();
     if ( session == nullptr ) {
       return;
     }
-    const bool was_introduced = session->on_link_.introduced;
+    const bool was_introduced = session->voice().introduced();
     const std::size_t before = batch.bytes();
     const std::size_t piece_max = said_ < small_at_first ? FrameBatch::piece_least : batch.piece();
-    serve( *session );
-    session->speak( batch, now, round_trip, piece_max );
-    serve_nobody();
+    note_served( memory_, session->record().owner() );
+    session->voice().speak( batch, now, round_trip, piece_max );
+    note_served( memory_, 0 );
     said_ = std::min( said_ + batch.bytes() - before, small_at_first );
-    if ( not was_introduced and not turns_.has( *session ) and session->has_something_to_say() ) {
-      turns_.push_front( *session ); // who waits has waited for more than a position
+    if ( not was_introduced and not turns_.has_turn( *session ) and session->voice().has_something_to_say() ) {
+      turns_.give_first( *session ); // who waits has waited for more than a position
       continue;
     }
-    give_turn_or_put_off( *session, now ); // one frame a turn: no session waits for another's megabytes
-    drop_if_over( *session );
+    look( *session, now ); // one frame a turn: no session waits for another's megabytes
   }
 }
 
 // -- a second link, for bulk --------------------------------------------------------------------------------------
-
-void Tunnel::attach_bulk()
-{
-  bulk_.attach();
-}
 
 void Tunnel::detach_bulk()
 {
@@ -376,39 +244,25 @@ void Tunnel::detach_bulk()
     return;
   }
   bulk_.detach();
-  for ( auto& [id, session] : sessions_ ) {
-    if ( session->leave_bulk_link() ) {
-      touch( *session );
+  sessions_.for_each( [this]( Session& session ) {
+    if ( session.voice().leave_bulk_link() ) {
+      touch( session );
     }
-  }
+  } );
 }
 
 Verdict Tunnel::receive_bulk( const Frame& frame )
 {
-  if ( frame.header.type != FrameType::data and frame.header.type != FrameType::end ) {
-    return Fault::out_of_order;
-  }
-  Session* const session = find( frame.header.session );
-  if ( session == nullptr ) {
-    return std::nullopt; // it was said before the peer heard that the session is over
-  }
-  const auto fault = hear( *session, frame, &Session::receive_bulk );
-  touch( *session );
-  return fault;
+  const FrameType type = frame.header.type;
+  const bool is_good = type == FrameType::data or type == FrameType::end;
+  return is_good ? hear_beside( frame, Session::Link::bulk ) : Verdict { Fault::out_of_order };
 }
 
 // -- time ---------------------------------------------------------------------------------------------------------
 
 void Tunnel::tick( Time now )
 {
-  if ( now < later_due_ ) {
-    return;
-  }
-  later_due_ = never;
-  while ( Session* const session = later_.pop_front() ) {
-    if ( session->something_can_wait() ) {
-      give_turn( *session );
-    }
+  while ( Session* const session = turns_.overdue( now ) ) {
     drop_if_over( *session );
   }
 }

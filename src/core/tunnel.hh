@@ -1,18 +1,18 @@
 #pragma once
 
 #include "core/bulk_lane.hh"
+#include "core/denials.hh"
 #include "core/frame.hh"
 #include "core/frame_batch.hh"
 #include "core/frame_source.hh"
 #include "core/memory.hh"
 #include "core/queue.hh"
 #include "core/session.hh"
+#include "core/sessions.hh"
 #include "core/time.hh"
+#include "core/turns.hh"
 
-#include <deque>
-#include <memory>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 namespace holdfast {
@@ -38,7 +38,6 @@ class Tunnel : public FrameSource
 public:
   // The record is the caller's, and tells which session was the last.
   Tunnel( Side side, TunnelRecord& record, Memory memory, SessionLimits limits );
-  ~Tunnel() override;
 
   // -- sessions ---------------------------------------------------------------------------------------------------
   // Opener only: a new session, or nullptr when there are as many as there may be.
@@ -49,9 +48,7 @@ public:
   template<class F>
   void for_each_session( F f )
   {
-    for ( auto& [id, session] : sessions_ ) {
-      f( *session );
-    }
+    sessions_.for_each( f );
   }
   // Something happened to the session: it must be served in this turn.
   void touch( Session& session );
@@ -61,7 +58,7 @@ public:
   // Entries in all queues, for whoever watches that they stay small.
   [[nodiscard]] std::size_t queued() const
   {
-    return turns_.size() + greetings_.size() + touched_.size() + later_.size() + closed_.size() + bulk_.size();
+    return turns_.size() + touched_.size() + denials_.size() + bulk_.size();
   }
   void served( Session& session, Time now );
 
@@ -92,10 +89,10 @@ public:
   void deliver_fresh( F deliver )
   {
     while ( Session* const session = fresh_.pop_front() ) {
-      serve( *session );
+      note_served( memory_, session->record().owner() );
       deliver( *session );
       session->inflow().keep();
-      serve_nobody();
+      note_served( memory_, 0 );
     }
     if ( memory_.fresh != nullptr ) {
       memory_.fresh->clear();
@@ -107,7 +104,7 @@ public:
   [[nodiscard]] Verdict receive_late( const Frame& frame );
   [[nodiscard]] bool wants_to_transmit() const override
   {
-    return attached_ and ( not turns_.empty() or not greetings_.empty() or not closed_.empty() );
+    return attached_ and not( turns_.empty() and denials_.empty() );
   }
   void transmit( FrameBatch& batch, Time now, RoundTrip round_trip ) override;
   // Ended by the peer: it said goodbye with this reason.
@@ -120,57 +117,38 @@ public:
     return attached_ and sessions_.size() > 1 and bulk_.carries_much( now );
   }
   // There is one; it belongs to the link that carries the tunnel now, and is over when another one does.
-  void attach_bulk();
+  void attach_bulk() { bulk_.attach(); }
   void detach_bulk();
   [[nodiscard]] Verdict receive_bulk( const Frame& frame ); // that arrived on it
   [[nodiscard]] FrameSource& bulk() { return bulk_; }
 
   // -- time -------------------------------------------------------------------------------------------------------
-  [[nodiscard]] Time deadline() const { return attached_ ? later_due_ : never; }
+  [[nodiscard]] Time deadline() const { return attached_ ? turns_.deadline() : never; }
   void tick( Time now );
 
 private:
-  [[nodiscard]] Session* find( SessionId id );
+  [[nodiscard]] Verdict hear( Session& session, const Frame& frame, Session::Link link );
+  [[nodiscard]] Verdict hear_beside( const Frame& frame, Session::Link link );
   [[nodiscard]] Verdict receive_for_unknown( const FrameHeader& header );
-  using Receive = Verdict ( Session::* )( const Frame& frame );
-  [[nodiscard]] Verdict hear( Session& session, const Frame& frame, Receive way );
-  [[nodiscard]] Session* make( SessionId id, std::size_t peer_window );
-  void give_turn( Session& session );
-  [[nodiscard]] Session* next_turn();
-  void give_turn_or_put_off( Session& session, Time now );
-  void put_off( Session& session, Time now );
+  void look( Session& session, Time now );
   void drop_if_over( Session& session );
   [[nodiscard]] bool is_queued( const Session& session ) const;
-  void serve( const Session& session );
-  void serve_nobody();
 
   Side side_;
   TunnelRecord& record_;
   Memory memory_;
-  SessionLimits limits_;
+  Sessions sessions_;
   std::size_t peer_window_ = 0;
   bool attached_ = false;
   std::size_t said_ = 0; // bytes on this link, until they are many
   std::optional<ResetReason> goodbye_ {};
 
-  std::unordered_map<SessionId, std::unique_ptr<Session>> sessions_ {};
-  Queue<Session, &Session::in_turns_> turns_ {}; // have something to say now
-  // Have only to introduce themselves on a new link. Everybody in turns_ has a frame between two of these: an idle
-  // thousand does not keep the one who waits from his bytes, and is heard all the same.
-  Queue<Session, &Session::in_greetings_> greetings_ {};
-  bool greets_next_ = false;
-  std::uint64_t touches_ = 0;
-  Queue<Session, &Session::in_touched_> touched_ {}; // for the shell
-  Queue<Session, &Session::in_fresh_> fresh_ {};     // have bytes in payloads
+  Denials denials_ {};
+  Turns turns_ {};
   BulkLane bulk_;
-  Queue<Session, &Session::in_later_> later_ {}; // have something to say that can wait until later_due_
-  Time later_due_ = never;
-  struct Refusal
-  {
-    SessionId id;
-    std::optional<ResetReason> reason; // reset with it; without: closed
-  };
-  std::deque<Refusal> closed_ {}; // to be said about sessions we do not have
+  std::uint64_t touches_ = 0;
+  Queue<Session, &Session::in_touched> touched_ {}; // for the shell
+  Queue<Session, &Session::in_fresh> fresh_ {};     // have bytes in payloads
 };
 
 } // namespace holdfast

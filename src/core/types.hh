@@ -17,4 +17,11 @@ using SessionId = std::uint64_t;
 // No honest stream comes near this position; keeping everything below it means that no sum of two can wrap.
 inline constexpr Position position_limit = Position { 1 } << 62U;
 
+// Which end of a tunnel we are: cproxy opens sessions, sproxy accepts them.
+enum class Side
+{
+  opener,
+  acceptor
+};
+
 } // namespace holdfast

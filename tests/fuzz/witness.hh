@@ -252,9 +252,9 @@ public:
            "something is left although all was served and transmitted" );
     const bool somebody_waits = tunnel().deadline() != never;
     tunnel().for_each_session( [&]( Session& session ) {
-      const bool in_time = session.something_can_wait() or session.over();
+      const bool in_time = session.voice().something_can_wait() or session.over();
       check( not tunnel().attached() or not in_time or somebody_waits, "nobody will come back to a session" );
-      check( not tunnel().attached() or not session.has_something_to_say() or session.inflow().hungry(),
+      check( not tunnel().attached() or not session.voice().has_something_to_say() or session.inflow().hungry(),
              "a session has something to say and no turn" );
       check( not tunnel().attached() or not is_stuck( session ), "bytes wait for nothing" );
       check( not is_alive( session ) or session.outflow().sent() == all_said( session ),
@@ -447,7 +447,7 @@ private:
                                                    session.closed_by_peer(),
                                                    session.over(),
                                                    session.released(),
-                                                   session.has_something_to_say(),
+                                                   session.voice().has_something_to_say(),
                                                    reason( session.reset_by_us() ),
                                                    reason( session.reset_by_peer() ) } ) {
         text += std::to_string( number ) + ' ';
@@ -715,7 +715,7 @@ private:
     const Outflow& out = session.outflow();
     // Before it changes links.
     const bool waits_for_the_peer = has_bulk_link_ and not out.all_delivered() and not out.says_again();
-    return session.bulk_due()
+    return session.voice().bulk_due()
            or ( is_alive( session ) and facts_[session.id()].may_send and out.something_due()
                 and not waits_for_the_peer );
   }

@@ -58,7 +58,7 @@ CoreWorld::CoreWorld( std::uint64_t seed, bool trace )
   near_.last = 1;
   near_.session = std::make_unique<Session>(
     Side::opener, 1, *near_.record, near_.memory.memory(), limits_, limits_.inflow.window_initial );
-  near_.session->new_link( limits_.inflow.window_initial );
+  near_.session->voice().new_link( limits_.inflow.window_initial );
 }
 
 std::optional<std::string> CoreWorld::run( Tally& tally )
@@ -165,7 +165,7 @@ void CoreWorld::take_link( Half& half )
   half.bulk_left = std::max( half.bulk_left, half.bulk );
   half.bulk = 0;
   if ( half.session ) {
-    half.session->new_link( limits_.inflow.window_initial );
+    half.session->voice().new_link( limits_.inflow.window_initial );
   }
 }
 
@@ -203,7 +203,7 @@ void CoreWorld::leave_bulk_link( Half& half )
     half.bulk_out.pop_back();
   }
   if ( half.session ) {
-    static_cast<void>( half.session->leave_bulk_link() );
+    static_cast<void>( half.session->voice().leave_bulk_link() );
   }
 }
 
@@ -216,8 +216,8 @@ void CoreWorld::choose_link( Half& half )
   const Position nothing = half.session->outflow().acknowledged() > 0 ? 0 : 1;
   const Position least
     = ( flips_ or not calm_ ) and chance_.once_in( 3 ) ? std::numeric_limits<Position>::max() : nothing;
-  half.session->measure( now_, { .least = least, .span = 1ns } );
-  half.session->choose_link();
+  half.session->voice().measure( now_, { .least = least, .span = 1ns } );
+  half.session->voice().choose_link();
 }
 
 void CoreWorld::live( Half& half )
@@ -256,24 +256,24 @@ void CoreWorld::speak( Half& half )
   if ( not half.session or half.link != link_ ) {
     return;
   }
-  const bool later = half.session->something_can_wait() and ( calm_ or chance_.once_in( 3 ) );
-  if ( not half.session->has_something_to_say() and not later ) {
+  const bool later = half.session->voice().something_can_wait() and ( calm_ or chance_.once_in( 3 ) );
+  if ( not half.session->voice().has_something_to_say() and not later ) {
     return;
   }
   Bytes rest;
   batch_.start( rest );
-  half.session->speak( batch_, now_, 10ms, some_piece() );
+  half.session->voice().speak( batch_, now_, 10ms, some_piece() );
   say( half, half.link, half.out );
 }
 
 void CoreWorld::speak_bulk( Half& half )
 {
-  if ( not half.session or half.bulk == 0 or not half.session->bulk_due() ) {
+  if ( not half.session or half.bulk == 0 or not half.session->voice().bulk_due() ) {
     return;
   }
   Bytes rest;
   batch_.start( rest );
-  half.session->speak_bulk( batch_, some_piece() );
+  half.session->voice().speak_bulk( batch_, some_piece() );
   tally_.bulk += batch_.bytes();
   say( half, half.bulk, half.bulk_out );
 }
@@ -319,7 +319,8 @@ void CoreWorld::hear_bulk( Half& half, const Sent& sent, const Half& from )
 {
   note_heard( half, sent, " hears, as bulk, " );
   if ( half.session ) {
-    if ( const auto fault = half.session->receive_bulk( Frame { sent.header, raw( sent.payload ) } ) ) {
+    if ( const auto fault
+         = half.session->receive( Frame { sent.header, raw( sent.payload ) }, Session::Link::bulk ) ) {
       fail( std::string { half.name } + " says of " + from.name
             + ", of bulk: " + std::string { describe( *fault ) } );
     }

@@ -21,6 +21,7 @@ struct Alone
                     memory.memory(),
                     { .outflow = { 65536 }, .inflow = { 1000, 65536 } },
                     1000 };
+  Voice& voice { session.voice() };
   FrameBatch batch {};
   Bytes rest {};
 
@@ -28,7 +29,7 @@ struct Alone
   void speak()
   {
     batch.start( rest );
-    session.speak( batch, Time { 1h }, 1ms );
+    voice.speak( batch, Time { 1h }, 1ms );
     said += batch.empty() ? 0 : 1;
     batch.finish( batch.bytes() );
   }
@@ -48,7 +49,7 @@ TEST( Session, IsNotOverBeforeItSpokeOnTheLinkThatTookOver )
   one.session.release();
   EXPECT_FALSE( one.session.over() ) << "our end is not acknowledged yet";
 
-  one.session.new_link( 1000 );
+  one.voice.new_link( 1000 );
   ASSERT_EQ( one.hear( { .type = FrameType::ack, .window = 1000, .session = 1, .acknowledgement = 1 } ),
              std::nullopt );
   ASSERT_TRUE( one.session.complete() );
@@ -68,31 +69,30 @@ TEST( Session, ChangesLinksOnlyWhenAllThatWasEverSaidIsDelivered )
   };
   const auto say = [&]( std::size_t bytes ) {
     ASSERT_EQ( write_into( one.session.outflow(), stream( 0, bytes ) ), bytes );
-    while ( one.session.has_something_to_say() ) {
+    while ( one.voice.has_something_to_say() ) {
       one.speak();
     }
   };
-  one.session.measure( Time { 1h }, {} );
+  one.voice.measure( Time { 1h }, {} );
   hear( FrameType::ack, 0 );
   say( 40000 );
   hear( FrameType::ack, 40000 );
-  one.session.measure( Time { 1h } + BulkMeter::Limits {}.span, {} );
-  ASSERT_TRUE( one.session.sends_much() );
+  ASSERT_TRUE( one.voice.measure( Time { 1h } + BulkMeter::Limits {}.span, {} ) );
 
   say( 3000 );
   Bytes next( sizeof( Position ) ); // 41,000: the peer had no memory for what follows
   ByteWriter { next }.number( Position { 41000 } );
   hear( FrameType::resume, 41000, text( next ) );
-  one.session.choose_link();
-  EXPECT_FALSE( one.session.bulk_due() ) << "what was said from there on may still be under way";
-  EXPECT_TRUE( one.session.has_something_to_say() );
+  one.voice.choose_link();
+  EXPECT_FALSE( one.voice.bulk_due() ) << "what was said from there on may still be under way";
+  EXPECT_TRUE( one.voice.has_something_to_say() );
   one.speak();
-  one.session.choose_link();
-  EXPECT_FALSE( one.session.has_something_to_say() );
+  one.voice.choose_link();
+  EXPECT_FALSE( one.voice.has_something_to_say() );
   hear( FrameType::ack, 43000 );
-  one.session.choose_link();
+  one.voice.choose_link();
   ASSERT_EQ( write_into( one.session.outflow(), "and the rest" ), 12U );
-  EXPECT_TRUE( one.session.bulk_due() );
+  EXPECT_TRUE( one.voice.bulk_due() );
 }
 
 // A process died, and the next one offered less; an offer of the first came on the link that was replaced, after
@@ -102,15 +102,15 @@ TEST( Session, AnOfferOnALinkThatWasReplacedIsNone )
   Alone one;
   ASSERT_EQ( one.hear( { .type = FrameType::ack, .window = 100, .session = 1 } ), std::nullopt );
   ASSERT_EQ( write_into( one.session.outflow(), stream( 0, 5000 ) ), 5000U );
-  while ( one.session.has_something_to_say() ) {
+  while ( one.voice.has_something_to_say() ) {
     one.speak();
   }
   const Position offered = one.session.outflow().sent();
   ASSERT_LT( offered, 5000U );
   const FrameHeader late { .type = FrameType::ack, .window = 5000, .session = 1, .acknowledgement = 50 };
-  ASSERT_EQ( one.session.receive_late( Frame { late, {} } ), std::nullopt );
+  ASSERT_EQ( one.session.receive( Frame { late, {} }, Session::Link::replaced ), std::nullopt );
   EXPECT_EQ( one.session.outflow().acknowledged(), 50U );
-  EXPECT_FALSE( one.session.has_something_to_say() );
+  EXPECT_FALSE( one.voice.has_something_to_say() );
   EXPECT_EQ( one.session.outflow().sent(), offered );
 }
 
@@ -129,10 +129,10 @@ TEST( Session, SaysAResetOncePerLink )
   one.session.reset( ResetReason::refused );
   one.speak();
   EXPECT_EQ( one.said, 1 );
-  EXPECT_FALSE( one.session.has_something_to_say() );
+  EXPECT_FALSE( one.voice.has_something_to_say() );
   one.speak();
   EXPECT_EQ( one.said, 1 );
-  one.session.new_link( 1000 );
+  one.voice.new_link( 1000 );
   one.speak();
   EXPECT_EQ( one.said, 2 );
 }
@@ -188,14 +188,14 @@ TEST( Session, AsksOnceForBytesThatFoundNoMemory )
   }
   const Frame data { { .type = FrameType::data, .window = 1000, .session = 1 }, raw( "no room for this" ) };
   EXPECT_EQ( one.session.receive( data ), std::nullopt );
-  EXPECT_FALSE( one.session.has_something_to_say() );
+  EXPECT_FALSE( one.voice.has_something_to_say() );
   for ( const Pool::Index chunk : others ) {
     pool.give( chunk );
   }
-  EXPECT_TRUE( one.session.has_something_to_say() );
+  EXPECT_TRUE( one.voice.has_something_to_say() );
   one.speak();
   EXPECT_EQ( one.said, 1 );
-  EXPECT_FALSE( one.session.has_something_to_say() ) << "it waits for them now";
+  EXPECT_FALSE( one.voice.has_something_to_say() ) << "it waits for them now";
 }
 
 } // namespace
