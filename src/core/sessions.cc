@@ -9,8 +9,12 @@ namespace holdfast {
 
 Sessions::~Sessions()
 {
-  while ( not all_.empty() ) {
-    drop( *all_.begin()->second );
+  for ( auto& [id, session] : all_ ) {
+    SessionRecord* const record = &session->record();
+    make_free( *record );
+    keep_order(); // if we die in between, its chunks are nobody's
+    session.reset();
+    memory_.slots.give( record );
   }
 }
 
