@@ -173,7 +173,7 @@ Verdict Session::taken( const FrameHeader& header, Verdict verdict )
 Verdict Session::resumed( const Frame& frame )
 {
   const FrameHeader& header = frame.header;
-  const Position next = ByteReader { frame.payload }.number<std::uint64_t>();
+  const auto next = ByteReader { frame.payload }.number<std::uint64_t>();
   if ( header.sequence > inflow_.next() ) {
     // The peer has forgotten bytes that we do not have. It did so because we acknowledged them once: then the fault
     // is on one of the two sides, and no link can mend it.

@@ -77,8 +77,8 @@ private:
   };
   struct Resume
   {
-    FrameHeader header;
-    std::array<std::byte, sizeof( Position )> next;
+    FrameHeader header {};
+    std::array<std::byte, sizeof( Position )> next {};
   };
   [[nodiscard]] Word next() const;
   [[nodiscard]] bool goes_on() const
