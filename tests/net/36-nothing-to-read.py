@@ -126,9 +126,7 @@ def scenario(world):
     # All that follows is true of the next workers, too: they have the memory of the first ones.
     for proxy in (cproxy, sproxy):
         expect_no_bytes_in_cores(world, proxy)
-        proxy.mark()
-        proxy.kill_worker()
-        world.recovered(proxy)
+        world.crash(proxy)
     app.write(SECRET_WORDS)
     world.until(lambda: bytes(far.text) == 3 * SECRET_WORDS, 20, "words after both were killed")
     tap.close()

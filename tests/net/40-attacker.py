@@ -248,9 +248,7 @@ def replay(world, net):
 
 def crashed(world, net):
     def crash(victim):
-        victim.sproxy.mark()
-        victim.sproxy.kill_worker()
-        world.recovered(victim.sproxy)
+        world.crash(victim.sproxy)
 
     stolen(world, net, crash)
 

@@ -36,9 +36,7 @@ def roam(world, net, target):
         world.until(lambda: sproxy.lines(r"may not be used from there \(--roam\)") and cproxy.lines("its --roam"), 30,
                     "both to say that this is not allowed")
         world.during(2, "the session waits")
-        sproxy.mark()
-        sproxy.kill_worker()
-        world.recovered(sproxy)
+        world.crash(sproxy)
         world.during(1, "nor with another worker")
         world.check(not far.text.endswith(b"afar") and not app.over and not far.over, f"--roam {policy}: nothing goes on from {bad}")
         net.move(home)

@@ -34,12 +34,7 @@ def killed(world):
     cproxy, sproxy = (next(p for p in world.programs if p.name == name) for name in ("cproxy", "sproxy"))
 
     def crash(story, *proxies):
-        for proxy in proxies:
-            proxy.mark()
-        for proxy in proxies:
-            proxy.kill_worker()
-        held.type_something()
-        world.recovered(*proxies)
+        world.crash(*proxies, meanwhile=held.type_something)
         held.until_typed_arrived()
         held.until_pings(3)
         world.say(f"true: the session goes on after {story}")

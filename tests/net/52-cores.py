@@ -76,9 +76,7 @@ def killed(world):
 
     world.same(spread(), {0, 1, 2}, "threads that have clients")
     for round_ in range(4):
-        sproxy.mark()
-        sproxy.kill_worker()
-        world.recovered(sproxy)
+        world.crash(sproxy)
         for client in clients:
             client.greets(b"after the death of the worker")
         if round_ % 2:

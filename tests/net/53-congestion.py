@@ -67,10 +67,7 @@ def scenario(world):
     gateway = net.address.rsplit(".", 1)[0] + ".1"
     for space, via in ((net.client, gateway), (net.server, "10.9.0.1")):
         space.ip(f"route replace default via {via} congctl {other}")
-    for proxy in (cproxy, sproxy):
-        proxy.mark()
-        proxy.kill_worker()
-    world.recovered(cproxy, sproxy)
+    world.crash(cproxy, sproxy)
     greet(world, app, far, b"crashed")
     expect_of_links(world, net, WANTED, f"after crashes, by routes that name {other}")
 

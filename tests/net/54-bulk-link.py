@@ -185,12 +185,7 @@ def crash(world):
     for proxies in (sproxy,), (cproxy,), (sproxy, cproxy):
         links.both("before a crash")
         world.during(1, "the transfer is on it")
-        for proxy in proxies:
-            proxy.mark()
-        for proxy in proxies:
-            proxy.kill_worker()
-        held.type_something()
-        world.recovered(*proxies)
+        world.crash(*proxies, meanwhile=held.type_something)
         held.until_typed_arrived()
         held.until_pings(3)
         world.say(f"true: the session goes on after the death of {' and '.join(proxy.name for proxy in proxies)}")

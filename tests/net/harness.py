@@ -497,6 +497,15 @@ class World:
             self.until(lambda: sum("recovered: " in line for line in proxy.since()) >= proxy.memories, timeout,  # noqa: B023
                        f"{proxy.name} to recover")
 
+    def crash(self, *proxies, meanwhile=lambda: None):
+        """kill -9 of the worker of each; then the next ones have taken over. `meanwhile`: before they have."""
+        for proxy in proxies:
+            proxy.mark()
+        for proxy in proxies:
+            proxy.kill_worker()
+        meanwhile()
+        self.recovered(*proxies)
+
     def finish(self):
         """The end of every good scenario: the proxies are still there, and end orderly when asked to."""
         proxies = [program for program in self.programs if getattr(program, "is_proxy", False)]
