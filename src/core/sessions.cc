@@ -10,11 +10,7 @@ namespace holdfast {
 Sessions::~Sessions()
 {
   for ( auto& [id, session] : all_ ) {
-    SessionRecord* const record = &session->record();
-    make_free( *record );
-    keep_order(); // if we die in between, its chunks are nobody's
-    session.reset();
-    memory_.slots.give( record );
+    end( session );
   }
 }
 
@@ -43,11 +39,17 @@ Session* Sessions::find( SessionId id ) const
 
 void Sessions::drop( Session& session )
 {
-  SessionRecord* const record = &session.record();
-  const SessionId id = session.id();
+  const auto found = all_.find( session.id() );
+  end( found->second );
+  all_.erase( found );
+}
+
+void Sessions::end( std::unique_ptr<Session>& session )
+{
+  SessionRecord* const record = &session->record();
   make_free( *record );
   keep_order(); // if we die in between, its chunks are nobody's
-  all_.erase( id );
+  session.reset();
   memory_.slots.give( record );
 }
 

@@ -19,7 +19,7 @@ namespace holdfast {
 class Sessions
 {
 public:
-  // `tunnel`: the slot of the tunnel, which is noted in their records.
+  // `tunnel`: the slot of the tunnel, which is noted in their records. The memory must outlive us.
   Sessions( Side side, std::uint32_t tunnel, const Memory& memory, SessionLimits limits )
     : side_( side ), tunnel_( tunnel ), memory_( memory ), limits_( limits )
   {}
@@ -49,6 +49,7 @@ public:
   [[nodiscard]] std::vector<Session*> in_order_of_a_link() const;
 
 private:
+  void end( std::unique_ptr<Session>& session );
   [[nodiscard]] std::vector<Session*> all() const;
 
   Side side_;

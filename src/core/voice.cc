@@ -64,7 +64,6 @@ Voice::Word Voice::next() const
 
 void Voice::speak( FrameBatch& batch, Time now, RoundTrip round_trip, std::size_t piece_max )
 {
-  const std::array reason { static_cast<std::byte>( record_.reset_ours ) };
   switch ( next() ) {
     case Word::nothing: return;
     case Word::open:
@@ -82,10 +81,12 @@ void Voice::speak( FrameBatch& batch, Time now, RoundTrip round_trip, std::size_
       speak_stream( batch, header_with_news( FrameType::data, now, round_trip ), piece_max );
       return;
     case Word::ack: batch.put( header_with_news( FrameType::ack, now, round_trip ) ); return;
-    case Word::reset:
+    case Word::reset: {
+      const std::array reason { static_cast<std::byte>( record_.reset_ours ) };
       batch.put_copy( header( FrameType::reset ), reason );
       said_.reset = true;
       return;
+    }
   }
 }
 
