@@ -309,10 +309,14 @@ def is_reset(connection):
 
 class Program:
     def __init__(self, name, *arguments):
-        # Appended to: said() moves the position that the program writes at, for the two share it.
-        self.log, self.state = tempfile.TemporaryFile("a+"), tempfile.TemporaryDirectory()
-        options = ["--state-dir", self.state.name, *["--insecure"] * INSECURE]
-        self.process = subprocess.Popen([BIN / name, *map(str, arguments), *options], stderr=self.log)
+        self.folder = tempfile.TemporaryDirectory()
+        folder = Path(self.folder.name)
+        options = ["--state-dir", folder / "state", *["--insecure"] * INSECURE]
+        # said() opens the log for itself: a descriptor that both had would be one position, and what is written would
+        # go to where somebody has just begun to read.
+        self.log = folder / "log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen([BIN / name, *map(str, arguments), *options], stderr=log)
 
     def port(self):
         """The port that the log says it listens on."""
@@ -325,8 +329,7 @@ class Program:
         raise AssertionError(f"it does not listen: {self.said()}")
 
     def said(self):
-        self.log.seek(0)
-        return self.log.read()
+        return self.log.read_text()
 
     def __enter__(self):
         return self
@@ -338,9 +341,9 @@ class Program:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-        self.state.cleanup()
         if kind:
             print(f"--- the program said:\n{self.said()}", file=sys.stderr)
+        self.folder.cleanup()
 
 
 # -- against sproxy ------------------------------------------------------------------------------------------------------
