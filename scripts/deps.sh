@@ -13,7 +13,10 @@ cd "$(dirname "$0")/.."
 
 packages_of() {
   case $1 in
-    build) echo g++ cmake ninja-build pkg-config libcli11-dev libfmt-dev libspdlog-dev libssl-dev libc-ares-dev libseccomp-dev ;;
+    build)
+      echo g++ cmake ninja-build pkg-config libcli11-dev libfmt-dev libspdlog-dev libssl-dev libc-ares-dev libseccomp-dev
+      [[ $(dpkg --print-architecture) != amd64 ]] || echo libipsec-mb-dev # nothing for others
+      ;;
     # libkrb5-3 is what the unpacked telnet server needs beside libc
     demo) echo python3 iproute2 iputils-ping procps util-linux telnet login libkrb5-3 tmux ;;
     test)

@@ -1,5 +1,6 @@
 #include "net/tls.hh"
 
+#include "cipher/vaes_gcm.hh"
 #include "net/error.hh"
 #include "net/openssl.hh"
 #include "net/tls_wire.hh"
@@ -88,7 +89,9 @@ void TlsContext::Free::operator()( SSL_SESSION* session ) const
 TlsContext::TlsContext( Role role, Judge judge )
   : role_( role )
   , judge_( std::move( judge ) )
-  , context_( ::SSL_CTX_new( role == Role::server ? ::TLS_server_method() : ::TLS_client_method() ) )
+  , context_( ::SSL_CTX_new_ex( nullptr,
+                                vaes_gcm(),
+                                role == Role::server ? ::TLS_server_method() : ::TLS_client_method() ) )
 {
   constexpr std::string_view what = "OpenSSL cannot be set up";
   SSL_CTX* const context = context_.get();

@@ -7,6 +7,7 @@
 #include <openssl/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -59,6 +60,10 @@ public:
   // Name of the host a client asks for (SNI, RFC 6066), for those who share a port by it. Not sent for an address.
   void ask_for( const std::string& host );
 
+  // Each end of a link gives itself new keys (RFC 8446, 4.6.3) when it has written so many records with the old
+  // ones. Tests want that sooner than after the many that are good for AES-GCM.
+  void renew_keys_after( std::uint64_t records ) { records_per_key_ = records; }
+
   // A wire over this socket; the context must outlive it. Wires are made, and handshakes begun, in one thread; an
   // open wire may be another one's.
   [[nodiscard]] std::unique_ptr<Wire> wire( Fd socket ) const;
@@ -92,6 +97,8 @@ private:
   Role role_;
   Judge judge_;
   bool has_ca_ = false;
+  // RFC 8446, 5.5: 2^24.5 full ones leave somebody who tells them from chance a success in 2^57. A third of that.
+  std::uint64_t records_per_key_ = 1U << 23U;
   std::string sni_ {};
   Digest identity_ {};
   mutable std::deque<Ticket> tickets_ {}; // of a client, the latest at the back

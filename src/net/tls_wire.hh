@@ -67,6 +67,7 @@ private:
   [[nodiscard]] int read_some( std::span<std::byte> into, std::size_t& count );
   Transfer send_records( std::span<const iovec> from );
   [[nodiscard]] int write_some( std::span<const std::byte> from, std::size_t& count );
+  void renew_keys();
   void interrupted();
   std::size_t gather( std::span<const iovec> from, std::size_t& slice, std::size_t& offset ) const;
   Transfer not_moved( int result );
@@ -79,6 +80,7 @@ private:
   std::uint64_t received_ = 0;                       // bytes of data
   std::uint64_t sent_ = 0;                           // bytes of data
   std::uint64_t messages_ = 0;                       // of TLS itself, since it is open
+  std::uint64_t records_ = 0;                        // sent with the key there is, no fewer than that
   bool broken_ = false;                              // nothing may be asked of OpenSSL any more
   std::string problem_ {};                           // since it is open
 };

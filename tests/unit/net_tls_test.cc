@@ -317,10 +317,30 @@ public:
     if ( not ssl_ ) {
       ssl_.reset( ::SSL_new( context_.get() ) );
       ::SSL_set_fd( ssl_.get(), socket_.get() );
+      ::SSL_set_msg_callback( ssl_.get(), &remember );
+      ::SSL_set_msg_callback_arg( ssl_.get(), this );
     }
     ::SSL_connect( ssl_.get() );
   }
   void say( std::string_view words ) { ::SSL_write( ssl_.get(), words.data(), static_cast<int>( words.size() ) ); }
+  // What comes next; nothing if it takes too long.
+  std::string hear()
+  {
+    std::array<char, 100> words {};
+    pollfd waiting { .fd = socket_.get(), .events = POLLIN, .revents = 0 };
+    int count = -1;
+    int problem = SSL_ERROR_WANT_READ;
+    while ( count <= 0 and problem == SSL_ERROR_WANT_READ and ::poll( &waiting, 1, 10'000 ) == 1 ) {
+      count = ::SSL_read( ssl_.get(), words.data(), words.size() );
+      problem = ::SSL_get_error( ssl_.get(), count );
+    }
+    return { words.data(), static_cast<std::size_t>( std::max( count, 0 ) ) };
+  }
+  // Messages of TLS that it was sent, of this type.
+  int heard_of( unsigned char type )
+  {
+    return static_cast<int>( std::count( messages_.begin(), messages_.end(), type ) );
+  }
   // 27 bytes that make the other side derive new keys (RFC 8446, 4.6.3).
   void update_keys()
   {
@@ -329,7 +349,15 @@ public:
   }
 
 private:
+  static void remember( int sent, int, int type, const void* message, std::size_t, SSL*, void* self )
+  {
+    if ( sent == 0 and type == SSL3_RT_HANDSHAKE ) {
+      static_cast<OtherClient*>( self )->messages_.push_back( *static_cast<const unsigned char*>( message ) );
+    }
+  }
+
   Fd socket_;
+  std::vector<unsigned char> messages_ {}; // the type of each
   std::unique_ptr<SSL_CTX, decltype( &::SSL_CTX_free )> context_;
   std::unique_ptr<SSL, decltype( &::SSL_free )> ssl_ { nullptr, &::SSL_free };
 };
@@ -386,6 +414,43 @@ TEST_F( OtherClientTest, MayUpdateItsKeysNowAndThen )
     other.update_keys();
     other.say( "still me" );
     EXPECT_EQ( receive_text( *wire ), "still me" );
+  }
+}
+
+TEST_F( OtherClientTest, IsSentNewKeysBeforeTheOldOnesAreWorn )
+{
+  show_a_key();
+  offer( "\x0aholdfast/1" );
+  server.renew_keys_after( 3 );
+  ASSERT_TRUE( opens( *wire, other ) );
+  for ( int i = 0; i < 10; ++i ) {
+    EXPECT_EQ( send_text( *wire, "a record" ).count, 8U );
+    EXPECT_EQ( other.hear(), "a record" );
+  }
+  EXPECT_EQ( other.heard_of( SSL3_MT_KEY_UPDATE ), 3 );
+}
+
+TEST_F( TlsTest, NewKeysComeInTheMiddleOfBulk )
+{
+  server.renew_keys_after( 20 );
+  client.renew_keys_after( 25 );
+  const Ends ends( client, server );
+  ASSERT_TRUE( ends.open() );
+  std::string sent( 3'000'000, 'x' );
+  for ( std::size_t i = 0; i < sent.size(); ++i ) {
+    sent[i] = static_cast<char>( i / 7 );
+  }
+  for ( const auto& [from, to] : { std::pair { &ends.server, &ends.client }, { &ends.client, &ends.server } } ) {
+    std::string received;
+    for ( std::size_t count = 0; received.size() < sent.size(); ) {
+      const Transfer taken = send_text( **from, std::string_view { sent }.substr( count ) );
+      ASSERT_NE( taken.kind, Transfer::Kind::failed );
+      count += taken.count;
+      const std::string piece = receive_text( **to );
+      ASSERT_TRUE( ( **to ).problem().empty() ) << ( **to ).problem();
+      received += piece;
+    }
+    EXPECT_TRUE( received == sent );
   }
 }
 
