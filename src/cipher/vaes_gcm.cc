@@ -11,6 +11,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <new>
 
 namespace holdfast {
@@ -198,15 +199,27 @@ bool may_be_used()
   return is_older and ::EVP_default_properties_is_fips_enabled( nullptr ) == 0;
 }
 
+// It is given back when the program ends; ciphers that are still in use keep it.
+struct Unload
+{
+  void operator()( OSSL_PROVIDER* loaded ) const { ::OSSL_PROVIDER_unload( loaded ); }
+};
+using Provider = std::unique_ptr<OSSL_PROVIDER, Unload>;
+
+Provider load()
+{
+  constexpr int retain_fallbacks = 1; // the default provider stays what OpenSSL's configuration makes of it
+  const bool may
+    = may_be_used() and is_faster() and ::OSSL_PROVIDER_add_builtin( nullptr, provider, &provide ) == 1;
+  return Provider { may ? ::OSSL_PROVIDER_try_load( nullptr, provider, retain_fallbacks ) : nullptr };
+}
+
 } // namespace
 
 const char* vaes_gcm()
 {
-  constexpr int retain_fallbacks = 1; // the default provider stays what OpenSSL's configuration makes of it
-  static const bool is_there = may_be_used() and is_faster()
-                               and ::OSSL_PROVIDER_add_builtin( nullptr, provider, &provide ) == 1
-                               and ::OSSL_PROVIDER_try_load( nullptr, provider, retain_fallbacks ) != nullptr;
-  return is_there ? query : nullptr;
+  static const Provider loaded = load();
+  return loaded ? query : nullptr;
 }
 
 } // namespace holdfast
