@@ -1,6 +1,5 @@
 #pragma once
 
-#include "net/error.hh"
 #include "net/socket.hh"
 
 #include <gtest/gtest.h>
@@ -27,20 +26,25 @@
 namespace holdfast::test {
 
 // For a process that is yet to start. Not one of those that the kernel chooses by itself (from 32768 on), which it
-// may give to a test beside this one meanwhile; and each process has others.
+// may give to a test beside this one meanwhile; and each process tries others first. As long as this process lives,
+// nobody else is given it: two tests once had the same one, each before the other listened.
 inline std::uint16_t free_port()
 {
   constexpr unsigned first = 10000;
   constexpr unsigned count = 22000;
   constexpr unsigned each = 50;
   static unsigned taken = 0;
+  static std::vector<Fd> reservations;
   for ( ;; ) {
     const auto port
       = static_cast<std::uint16_t>( first + ( static_cast<unsigned>( ::getpid() ) * each + taken++ ) % count );
-    try {
-      static_cast<void>( listen_on( *literal_address( "127.0.0.1", port ) ) );
+    const Address address = *literal_address( "127.0.0.1", port );
+    Fd reservation { ::socket( AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0 ) };
+    if ( ::bind( reservation.get(), address.raw(), address.length ) == 0 ) { // else somebody has it
+      const int yes = 1; // from now on somebody may listen there who says the same (socket.hh)
+      EXPECT_EQ( ::setsockopt( reservation.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes ), 0 );
+      reservations.push_back( std::move( reservation ) );
       return port;
-    } catch ( const StartupError& ) { // somebody is there
     }
   }
 }

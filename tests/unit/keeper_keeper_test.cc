@@ -307,23 +307,39 @@ TEST_F( KeeperTest, TellsTheNextWorkerAndThePersonWhatBecameOfTheOneBefore )
                                        + " was killed by signal 9 \\(Killed\\): starting the next one\n$" ) );
 }
 
+// Whether the workers of this stage died as a series. A machine that keeps one from dying for half a second ends
+// it.
+bool is_a_series( KeeperStage& stage )
+{
+  bool grows = true;
+  for ( int hasty = 0; hasty < 5; ++hasty ) {
+    grows = stage.next_line() == std::to_string( hasty ) and grows;
+  }
+  return grows;
+}
+
 TEST_F( KeeperTest, WaitsLongerEachTimeWhenWorkersDieOneAfterTheOther )
 {
-  const auto began = std::chrono::steady_clock::now();
-  play( []( Register& shared, void* context ) -> int {
-    shared.ready = 1;
-    tell( context, std::to_string( shared.hasty ) );
-    if ( shared.generation < 5 ) {
-      ::kill( ::getpid(), SIGSYS );
+  bool was_a_series = false;
+  for ( int tries = 0; tries < 5 and not was_a_series; ++tries ) {
+    const auto began = std::chrono::steady_clock::now();
+    KeeperStage stage;
+    stage.play( []( Register& shared, void* context ) -> int {
+      shared.ready = 1;
+      tell( context, std::to_string( shared.hasty ) );
+      if ( shared.generation < 5 ) {
+        ::kill( ::getpid(), SIGSYS );
+      }
+      return 0;
+    } );
+    was_a_series = is_a_series( stage );
+    EXPECT_TRUE( KeeperStage::ended_with( stage.end(), 0 ) );
+    if ( was_a_series ) {
+      EXPECT_GE( std::chrono::steady_clock::now() - began, std::chrono::milliseconds { 1110 } );
+      EXPECT_THAT( stage.said_, HasSubstr( "(Bad system call): starting the next one in 1000 ms\n" ) );
     }
-    return 0;
-  } );
-  for ( const char* hasty : { "0", "1", "2", "3", "4" } ) {
-    EXPECT_EQ( next_line(), hasty );
   }
-  EXPECT_TRUE( ended_with( end(), 0 ) );
-  EXPECT_GE( std::chrono::steady_clock::now() - began, std::chrono::milliseconds { 1110 } );
-  EXPECT_THAT( said_, HasSubstr( "(Bad system call): starting the next one in 1000 ms\n" ) );
+  EXPECT_TRUE( was_a_series );
 }
 
 // What the one before left would be lost: sessions for a disk that is full at the wrong moment.

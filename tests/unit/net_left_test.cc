@@ -191,10 +191,15 @@ TEST( Left, WhoIsNotTakenSeesAReset )
   const Fd half = connect_to( local_address( door.get() ) ).fd;
   const Fd ended = connect_to( local_address( door.get() ) ).fd;
   in_a_process( [&] {
-    std::vector<int> accepted;
-    for ( int i = 0; i < 3; ++i ) {
+    std::array<int, 3> accepted {};
+    for ( int i = 0; i < 3; ++i ) { // in whichever order they come in
       wait_for( door.get(), POLLIN );
-      accepted.push_back( accept_from( door.get() ).fd.release() );
+      Accepted one = accept_from( door.get() );
+      const auto is_its = [&]( const Fd* fd ) { return local_address( fd->get() ) == one.peer; };
+      const std::array dialled { &open, &half, &ended };
+      const auto place = std::ranges::find_if( dialled, is_its ) - dialled.begin();
+      ASSERT_LT( place, 3 );
+      accepted.at( static_cast<std::size_t>( place ) ) = one.fd.release();
     }
     end_writing( accepted[1] );
     const std::string last_words( 1000000, 'x' );

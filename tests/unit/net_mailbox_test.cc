@@ -17,6 +17,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
+// What is in it, in as many turns as that takes: a machine that stops us in the middle uses up our share of one.
+void read_all( Loop& loop, const Mailbox& mailbox )
+{
+  for ( int turns = 0; mailbox.waiting() > 0 and turns < 100; ++turns ) {
+    loop.wait( read_clock() + 1s );
+  }
+}
+
 TEST( Mailbox, WhatWasPostedIsDoneInItsOrder )
 {
   Loop loop;
@@ -27,7 +35,7 @@ TEST( Mailbox, WhatWasPostedIsDoneInItsOrder )
   }
   EXPECT_EQ( mailbox.waiting(), 3U );
   EXPECT_TRUE( done.empty() ) << "not before its turn";
-  loop.wait( read_clock() + 1s );
+  read_all( loop, mailbox );
   EXPECT_EQ( done, ( std::vector<int> { 0, 1, 2 } ) );
   EXPECT_EQ( mailbox.waiting(), 0U );
 }
@@ -38,7 +46,7 @@ TEST( Mailbox, WhoReadsMayPost )
   Mailbox mailbox { loop };
   int done = 0;
   mailbox.post( [&] { mailbox.post( [&] { ++done; } ); } );
-  loop.wait( read_clock() + 1s );
+  read_all( loop, mailbox );
   EXPECT_EQ( done, 1 );
 }
 
@@ -55,8 +63,7 @@ TEST( Mailbox, TakesNoMoreThanItsShareOfATurn )
   }
   loop.wait( read_clock() + 1s );
   EXPECT_EQ( done, 1 );
-  loop.wait( read_clock() + 1s );
-  loop.wait( read_clock() + 1s );
+  read_all( loop, mailbox );
   EXPECT_EQ( done, 3 ) << "none of it is forgotten";
 }
 

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -239,15 +240,13 @@ void certify( const Key& key, long seconds, const std::string& file )
 // Two ends whose certificates a private CA has signed, good for so many seconds. They have met.
 struct Certified
 {
-  Certified( const std::string& name, long client_seconds, long server_seconds ) : base( testing::TempDir() + name )
+  Certified( long client_seconds, long server_seconds )
   {
-    for ( const char* file : { "client", "server", "ca" } ) {
-      std::filesystem::remove( base + file );
-    }
-    certify( client_key, client_seconds, base + "client" );
-    certify( server_key, server_seconds, base + "server" );
+    EXPECT_NE( ::mkdtemp( folder.data() ), nullptr );
+    certify( client_key, client_seconds, folder + "/client" );
+    certify( server_key, server_seconds, folder + "/server" );
     for ( const char* file : { "client", "server" } ) { // who signs himself is trusted if he is on the list
-      std::ofstream( base + "ca", std::ios::app ) << std::ifstream( base + file ).rdbuf();
+      std::ofstream( folder + "/ca", std::ios::app ) << std::ifstream( folder + "/" + file ).rdbuf();
     }
     client.emplace( TlsContext::Role::client, client_key.get(), files( "client" ), "127.0.0.1", &welcome );
     server.emplace( TlsContext::Role::server, server_key.get(), files( "server" ), "", &welcome );
@@ -257,12 +256,15 @@ struct Certified
     EXPECT_EQ( send_text( *first.server, "words" ).count, 5 );
     EXPECT_EQ( receive_text( *first.client ), "words" );
   }
+  Certified( const Certified& ) = delete;
+  Certified& operator=( const Certified& ) = delete;
+  ~Certified() { std::filesystem::remove_all( folder ); }
   [[nodiscard]] TlsContext::Certificates files( const char* whose ) const
   {
-    return { base + "ca", base + whose, "" };
+    return { folder + "/ca", folder + "/" + whose, "" };
   }
 
-  std::string base;
+  std::string folder = testing::TempDir() + "holdfast-certificates-XXXXXX";
   Key client_key {}, server_key {};
   std::optional<TlsContext> client {}, server {};
 };
@@ -270,10 +272,10 @@ struct Certified
 // Tickets outlived the certificates with which they were got, by up to seven days each.
 TEST( Tls, ATicketIsNoLongerGoodThanTheCertificate )
 {
-  const Certified good { "good-", 1000, 1000 };
-  const Certified short_client { "short-client-", 5, 1000 }; // in which they must meet, on a busy machine, too
-  const Certified short_server { "short-server-", 1000, 5 };
-  std::this_thread::sleep_for( std::chrono::seconds { 5 } );
+  const Certified good { 1000, 1000 };
+  const Certified short_client { 5, 1000 }; // in which they must meet, on a busy machine, too
+  const Certified short_server { 1000, 5 };
+  std::this_thread::sleep_until( std::chrono::system_clock::now() + std::chrono::seconds { 5 } ); // by their clock
   {
     const Ends ends { *good.client, *good.server };
     ends.client->hurry();

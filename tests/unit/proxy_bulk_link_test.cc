@@ -2,6 +2,7 @@
 #include "unit/core/support.hh"
 
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <optional>
@@ -43,7 +44,10 @@ protected:
     auto link = std::make_unique<LinkLeg>(
       loop, *this, clear_wire( std::move( connecting.fd ) ), true, FrameType::welcome, Pulse::Config {}, scratch );
     wait( [&] { return link->connected(); } );
+    pollfd waiting { .fd = listener.get(), .events = POLLIN, .revents = 0 };
+    ASSERT_EQ( ::poll( &waiting, 1, 10'000 ), 1 ); // it has not heard yet that we are connected
     peer = Fd { accept( listener.get(), nullptr, nullptr ) };
+    ASSERT_TRUE( peer );
     bulk.take( std::move( link ) );
   }
   void frame_arrived( LinkLeg&, const Frame& ) override { FAIL() << "nobody says anything"; }

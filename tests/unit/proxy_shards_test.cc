@@ -173,7 +173,7 @@ private:
   {
     for ( const std::uint16_t port : app_ports ) {
       const Address address = *literal_address( "127.0.0.1", port );
-      for ( int i = 0; i < 5000; ++i ) {
+      for ( int i = 0; i < 30000; ++i ) {
         const Fd fd { ::socket( AF_INET, SOCK_STREAM, 0 ) };
         if ( ::connect( fd.get(), address.raw(), address.length ) == 0 ) {
           break;

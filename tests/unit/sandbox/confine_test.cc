@@ -394,8 +394,10 @@ TEST_F( Confine, LeavesEverythingThatAProxyDoes )
     }
     // What a successor asks about a connection that it takes over.
     int waiting = -1;
-    if ( ::send( near.get(), "more", 4, MSG_NOSIGNAL ) != 4 or ::ioctl( far.get(), SIOCINQ, &waiting ) != 0
-         or waiting != 4 or ::ioctl( near.get(), SIOCOUTQ, &waiting ) != 0 ) {
+    if ( ::send( near.get(), "more", 4, MSG_NOSIGNAL ) != 4
+         or ::recv( far.get(), bytes.data(), 4, MSG_PEEK | MSG_WAITALL ) != 4
+         or ::ioctl( far.get(), SIOCINQ, &waiting ) != 0 or waiting != 4
+         or ::ioctl( near.get(), SIOCOUTQ, &waiting ) != 0 ) {
       return 6;
     }
     // Chance, time, and a line for a person.
