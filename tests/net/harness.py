@@ -121,7 +121,9 @@ class Program:
         return self._worker
 
     def log(self):
-        return self.path.read_text(errors="replace")
+        """What it has said until now, in whole lines: the last one may be in the middle of being written."""
+        running, text = self.running(), self.path.read_text(errors="replace")
+        return text[:text.rfind("\n") + 1] if running else text
 
     def lines(self, pattern):
         """The lines of the log in which the pattern occurs."""
@@ -479,7 +481,7 @@ class World:
         if program == "sproxy" and not {"--raw", "--single", "--threads"} & set(arguments):
             arguments += ["--threads", 1 + MORE_THREADS] if MORE_THREADS else []
         log = self.folder / f"{name}.log"
-        earlier = log.stat().st_size if log.exists() else 0
+        earlier = len(log.read_text(errors="replace")) if log.exists() else 0
         proxy = space.start(name, *before, folder / program if folder else holdfast(program), *arguments)
         proxy.is_proxy = True
         if "--threads" in arguments:
