@@ -393,7 +393,7 @@ class World:
         look_again = 0.0
         while True:
             now = time.monotonic()
-            if now >= look_again:
+            if now >= look_again or now >= deadline:  # at the end once more: it may be this process that stood still
                 got = condition()
                 if got:
                     return got
