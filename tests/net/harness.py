@@ -145,7 +145,10 @@ class Program:
         worker = self.worker if self.running() else self.pid
         self.process.send_signal(number)
         if number in (signal.SIGSTOP, signal.SIGCONT) and worker != self.pid:
-            os.kill(worker, number)
+            try:
+                os.kill(worker, number)
+            except ProcessLookupError:
+                pass  # it had just been killed, and its keeper has buried it
 
     def wait(self, timeout=20):
         """Waits for its end and returns its exit status."""
@@ -324,13 +327,13 @@ class World:
 
     def __init__(self, insecure=False):
         self.started = time.monotonic()
+        sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=f"holdfast-net-{os.getpid()}-"))
         self.folder.chmod(0o755)
         self.insecure = insecure  # links in the clear; otherwise over TLS, as users have them
         self.programs = []
         self._closers = []
         self._selector = selectors.DefaultSelector()
-        sweep()
 
     def __enter__(self):
         return self
@@ -341,7 +344,10 @@ class World:
         for program in reversed(self.programs):
             program.kill()
         for closer in self._closers:
-            closer()
+            try:
+                closer()
+            except (OSError, subprocess.SubprocessError) as trouble:  # the others have their turn, and the outcome is what it is
+                print(f"left behind: {trouble}", flush=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def namespace(self, short):
@@ -674,16 +680,17 @@ class TwoWays(Routed):
 
 
 def sweep():
-    """Removes what earlier scenarios left that were killed: their process is gone, its number is in the names."""
+    """Removes what earlier scenarios left that were killed: their process is gone, its number is in the names. Or it is ours by now."""
 
     def abandoned(folder, pattern):
         for path in Path(folder).iterdir() if Path(folder).is_dir() else []:
             owner = re.match(pattern, path.name)
-            if owner and not Path(f"/proc/{owner[1]}").exists():
+            if owner and (int(owner[1]) == os.getpid() or not Path(f"/proc/{owner[1]}").exists()):
                 yield path
 
-    for path in abandoned("/run/netns", r"hf(\d+)-"):
-        remove_namespace(path.name)
+    for folder in "/run/netns", "/etc/netns":
+        for path in abandoned(folder, r"hf(\d+)-"):
+            remove_namespace(path.name)
     for path in abandoned(tempfile.gettempdir(), r"holdfast-net-(\d+)-"):
         shutil.rmtree(path, ignore_errors=True)
 
