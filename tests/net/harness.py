@@ -43,7 +43,8 @@ TROUBLE = r"Sanitizer|runtime error:|Assertion|terminate called|the sandbox refu
 BUSY = "the loop was busy for"  # sproxy, of a turn that took 50 ms: that happens to whoever shares a processor with other tests
 INSECURE = "insecure" in sys.argv[1:]  # taken away here: the other arguments are the scenario's
 MORE_THREADS = 2 if "threads" in sys.argv[1:] else 0  # of each sproxy that may have some
-sys.argv[1:] = [word for word in sys.argv[1:] if word not in ("insecure", "threads")]
+FLAGS = [word for word in sys.argv[1:] if word in ("insecure", "threads")]  # for who starts this script again, as somebody else
+sys.argv[1:] = [word for word in sys.argv[1:] if word not in FLAGS]
 
 
 class Failure(Exception):
@@ -718,7 +719,7 @@ def main(scenario):
     if os.geteuid() != 0:
         if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0:
             kept = [f"{name}={os.environ[name]}" for name in ("HOLDFAST_BIN", "HOLDFAST_BENCH", "PATH") if name in os.environ]
-            os.execvp("sudo", ["sudo", "-n", "env", *kept, sys.executable, *sys.argv, *["insecure"] * INSECURE])
+            os.execvp("sudo", ["sudo", "-n", "env", *kept, sys.executable, *sys.argv, *FLAGS])
         print("SKIPPED: network namespaces need root (run the tests with sudo)")
         sys.exit(SKIPPED)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
