@@ -19,6 +19,7 @@ import fcntl
 import os
 import pty
 import re
+import resource
 import selectors
 import shutil
 import signal
@@ -35,6 +36,7 @@ from pathlib import Path
 from workers import is_there, worker_of
 
 SKIPPED = 77
+DESCRIPTORS = 16384  # that a scenario may have: some are thousands of strangers. A login shell gives 1024
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -724,6 +726,8 @@ def main(scenario):
         sys.exit(SKIPPED)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, most), most))
     try:
         with World(INSECURE) as world:
             scenario(world)
