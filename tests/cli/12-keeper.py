@@ -15,26 +15,13 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import BIN, PATIENCE, Program, eventually, tell
+from harness import BIN, PATIENCE, Program, eventually, free_port, tell
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "net"))
 
 from workers import is_there, parent_of, worker_of  # noqa: E402
 
-PORTS = iter(10_000 + (os.getpid() * 50 + number) % 22_000 for number in range(1000))  # each process has others
 PROXIES = {"cproxy": ("127.0.0.1", "1"), "sproxy": ()}
-
-
-def free_port():
-    """For a program that is yet to start. Not one that the kernel chooses by itself (from 32768 on), for a test beside this one."""
-    for port in PORTS:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:  # somebody is there
-                pass
-    raise AssertionError("no port is free")
 
 
 def answers(port):
@@ -250,7 +237,7 @@ class Shell:
     def __init__(self):
         self.pid, self.screen = pty.fork()
         if self.pid == 0:
-            os.environ["PS1"] = "$ "
+            os.environ.update(PS1="$ ", LC_ALL="C")
             os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
         self.text = ""
         threading.Thread(target=self._read, daemon=True).start()
