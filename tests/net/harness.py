@@ -317,6 +317,11 @@ class Namespace:
         """Our ends of the links that are established, "10.1.0.10:40000", or "10.3.0.10%eth1:40000" when bound to an interface."""
         return [line.split()[4 if far_ends else 3] for line in self.connections(port) if line.startswith("ESTAB")]
 
+    def one_link(self, port=6000):
+        """Our links, which are one: a slow start may have dialled another, which is closed when the first one is welcomed."""
+        self.world.until(lambda: len(self.links(port)) == 1, 10, lambda: f"one link, not {self.links(port)}")
+        return self.links(port)
+
     def reaches(self, address):
         """Waits until the wires to that address work."""
         self.world.until(lambda: self.run("ping", "-c1", "-W1", address, check=False).returncode == 0, 30, "the wires to work")
