@@ -133,9 +133,6 @@ def scenario(world):
     # A privileged port is bound before root is gone, and is not lost with a worker.
     low = world.sproxy(net.server, "--user", "nobody", "--log-level", "debug", "--target", "127.0.0.1:7000", 99, name="sproxy-low")
     world.check(net.server.listens(99), "a privileged port is listened on, by nobody")
-    stranger = dial(world, net.client, net.server_address, 99, "stranger")
-    stranger.write(bytes(64))
-    world.until(lambda: stranger.over, 15, "sproxy-low to be up: a death before that is not survived")
     expect_least_of_the_next(world, low, NOBODY, "after a crash", low.kill_worker)
     world.check(net.server.listens(99), "and by the next worker, too")
     low.signal(signal.SIGTERM)

@@ -498,11 +498,12 @@ class World:
         earlier = len(log.read_text(errors="replace")) if log.exists() else 0
         proxy = space.start(name, *before, folder / program if folder else holdfast(program), *arguments)
         proxy.is_proxy = True
+        # sproxy listens before its threads are there and its death would be survived, and says whom it admits when all is so.
+        up = "listening on" if program == "cproxy" or "--raw" in arguments else "our key is |links are in the clear"
         if "--threads" in arguments:
             proxy.memories = int(arguments[arguments.index("--threads") + 1])
         if ready:
-            self.until(lambda: "listening on" in proxy.log()[earlier:] or not proxy.running(), 20,
-                       f"{name} to listen")
+            self.until(lambda: re.search(up, proxy.log()[earlier:]) or not proxy.running(), 20, f"{name} to be up")
             if not proxy.running():
                 raise Failure(f"{name} ended at once: {proxy.log().strip()}")
         return proxy
