@@ -6,7 +6,7 @@ import random
 import socket
 import struct
 
-from harness import LIMIT, PATIENCE, Server, address_of, message, printed, reset, tell
+from harness import LIMIT, PATIENCE, Server, address_of, eventually, message, printed, reset, tell
 
 
 def gone_in_mid_message(host, cut, leave, reason):
@@ -85,6 +85,7 @@ def rubbish_from_a_hundred_clients_leaves_one_line_each_and_no_memory():
         other.sendall(message(b"other"))
         server.prints(printed(b"other"))
         server.still_serves(b"other")
+        eventually("a line for each", lambda: server.errors().count("\n") >= 101)
         lines = server.errors().splitlines()
         assert len(lines) == 101 and all("dropped the client" in line for line in lines[1:]), lines[:5]
         grown = server.stat("VmRSS") - before

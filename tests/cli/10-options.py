@@ -4,7 +4,7 @@
 import socket
 import subprocess
 
-from harness import Program, Server, tell
+from harness import Program, Server, free_port, tell
 
 
 def outcome(name, *arguments):
@@ -52,11 +52,13 @@ def a_port_in_use_is_named():
 
 
 def a_port_is_free_again_as_soon_as_the_server_has_ended():
-    with Server() as server, server.connect() as connection:
-        port = server.port
-        server.process.terminate()
-        server.ends(0)
-        assert connection.recv(1) == b""
+    port = free_port()
+    with Program("server", port, stdin=subprocess.DEVNULL) as server:
+        server.says(f"listening on port {port}")
+        with socket.create_connection(("127.0.0.1", port), 20) as connection:
+            server.process.terminate()
+            server.ends(0)
+            assert connection.recv(1) == b""
     with Program("server", port, stdin=subprocess.DEVNULL) as again:
         again.says(f"listening on port {port}")
 

@@ -15,26 +15,13 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from harness import BIN, PATIENCE, Program, eventually, tell
+from harness import BIN, PATIENCE, Program, eventually, free_port, tell
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "net"))
 
 from workers import is_there, parent_of, worker_of  # noqa: E402
 
-PORTS = iter(10_000 + (os.getpid() * 50 + number) % 22_000 for number in range(1000))  # each process has others
 PROXIES = {"cproxy": ("127.0.0.1", "1"), "sproxy": ()}
-
-
-def free_port():
-    """For a program that is yet to start. Not one that the kernel chooses by itself (from 32768 on), for a test beside this one."""
-    for port in PORTS:
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:  # somebody is there
-                pass
-    raise AssertionError("no port is free")
 
 
 def answers(port):
@@ -45,13 +32,19 @@ def answers(port):
         return False
 
 
+def comes_up(program, name):
+    """From then on the keeper survives its worker's death. That it listens it has said a moment before."""
+    program.says("listening on")
+    program.says({"cproxy": "cannot reach sproxy yet", "sproxy": "links are in the clear"}[name])
+
+
 @contextmanager
 def proxy(name="sproxy", prefix=()):
     """A proxy that listens, with its port."""
     with tempfile.TemporaryDirectory() as state:
         port = free_port()
         with Program(name, "--insecure", "--state-dir", state, "--bind", "127.0.0.1", port, *PROXIES[name], prefix=prefix) as program:
-            program.says("listening on")
+            comes_up(program, name)
             program.port = port
             yield program
 
@@ -142,7 +135,7 @@ def put(path, content):
 
 def a_worker_after_an_exchange_of_the_package_is_the_one_of_before():
     with installed() as (folder, port), Program(folder / "sproxy", "--insecure", "--bind", "127.0.0.1", port) as program:
-        program.says("listening on")
+        comes_up(program, "sproxy")
         put(folder / "libholdfast-sproxy.so", b"not a library")
         os.kill(worker(program), signal.SIGKILL)
         eventually("the next worker listens", lambda: program.errors().count("listening on") == 2)
@@ -187,7 +180,7 @@ def a_library_that_a_worker_has_put_there_is_not_loaded():
 
 def an_upgrade_is_another_program_under_the_same_number():
     with installed() as (folder, port), Program(folder / "sproxy", "--insecure", "--bind", "127.0.0.1", port) as program:
-        program.says("listening on")
+        comes_up(program, "sproxy")
         for count in (2, 3):
             first, old = worker(program), os.stat(f"/proc/{program.process.pid}/exe").st_ino
             for file in ("sproxy", "libholdfast-sproxy.so"):
@@ -203,7 +196,7 @@ def an_upgrade_is_another_program_under_the_same_number():
 
 def an_upgrade_that_cannot_work_changes_nothing():
     with installed() as (folder, port), Program(folder / "sproxy", "--insecure", "--bind", "127.0.0.1", port) as program:
-        program.says("listening on")
+        comes_up(program, "sproxy")
         first = worker(program)
         for number, (file, content) in enumerate((("sproxy", b"#!/bin/sh\nexit 1\n"), ("sproxy", b"no program at all"),
                                                   ("sproxy", Path(BIN, "sproxy").read_bytes()))):
@@ -250,7 +243,7 @@ class Shell:
     def __init__(self):
         self.pid, self.screen = pty.fork()
         if self.pid == 0:
-            os.environ["PS1"] = "$ "
+            os.environ.update(PS1="$ ", LC_ALL="C")
             os.execvp("bash", ["bash", "--norc", "--noprofile", "-i"])
         self.text = ""
         threading.Thread(target=self._read, daemon=True).start()

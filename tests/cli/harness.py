@@ -68,7 +68,8 @@ class Program:
             self.process.send_signal(signal.SIGCONT)
             self.process.kill()
         self.process.wait(PATIENCE)
-        self.err.join(PATIENCE)
+        for collector in filter(None, (self.out, self.err)):  # before its pipe is closed, whose number somebody else may get
+            collector.join(PATIENCE)
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe and not (pipe is self.process.stdin and pipe.closed):
                 try:
@@ -93,7 +94,8 @@ class Program:
         """Waits until it said this on standard error, and returns the whole line."""
 
         def line():
-            return next((line for line in self.errors().splitlines() if text in line), None)
+            *lines, _ = self.errors().split("\n")  # what follows the last newline is yet to be written
+            return next((line for line in lines if text in line), None)
 
         return eventually(f"{self.name} says '{text}'; it said: {self.errors()}", line)
 
@@ -152,6 +154,21 @@ def address_of(connection):
     """How the server should name this connection's client."""
     host, port = connection.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+PORTS = iter(10_000 + (os.getpid() * 50 + number) % 22_000 for number in range(1000))  # each process has others
+
+
+def free_port():
+    """For a program that is yet to start. Not one that the kernel chooses by itself (from 32768 on), for a test beside this one."""
+    for port in PORTS:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:  # somebody is there
+                pass
+    raise AssertionError("no port is free")
 
 
 def reset(connection):

@@ -64,7 +64,7 @@ class Traced:
     def port(self):
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
-            if found := re.search(r"listening on \S*:(\d+)", self.log.read_text()):
+            if found := re.search(r"listening on \S*:(\d+)\D", self.log.read_text()):
                 return int(found[1])
             time.sleep(0.05)
         sys.exit(f"guard: it does not listen:\n{self.log.read_text()}")

@@ -25,6 +25,8 @@ def scenario(world):
             direct.terminal.type("echo x\r")
         world.during(0.7, f"the middlebox resets {who}")
         world.until(lambda: net.resets() > 0, 15, "the middlebox to reset somebody")
+        if who == "everybody":
+            world.until(lambda: not direct.terminal.running(), 15, "the direct telnet to be ended by a reset")
         world.say(f"the middlebox sent {net.resets()} resets")
         net.stop_resetting()
         if who == "everybody":

@@ -26,8 +26,7 @@ def scenario(world):
 
     talker = dial(world, net.client, "127.0.0.1", 5000, "talker")
     answerer = target.next()
-    at_first = net.client.links()
-    world.same(len(at_first), 1, "there is one link")
+    at_first = net.client.one_link()
     down, up = Source(1), Source(2)
     sleeper = dial(world, net.client, "127.0.0.1", 5000, "sleeper").expect(down)
     target.next().send(down, SIZE, then_end=True)

@@ -50,6 +50,7 @@ class Beside:
         self.far = target.next().expect(Source(2))
         self.upto = 0
         self.more()
+        world.until(lambda: len(self.links()) == 1, 10, lambda: f"one link: {self.links()}")
         self.link = self.links()
 
     def links(self):
@@ -238,7 +239,7 @@ def attack_link(world, net, sproxy, beside):
 
     for number in range(200):
         end = stranger(world, net, "port scan")
-        world.until(lambda: end.connected, 15, "a connection")
+        world.until(lambda: end.connected or end.over, 15, "a connection")
         end.reset() if number % 2 else end.close()
         attempts += 1
     syn_only(net, range(40000, 40100))

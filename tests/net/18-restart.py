@@ -6,7 +6,7 @@
 
 Goal of this test: what happens to sessions whose other half is really gone. A cproxy that was killed and started
 again ends its own earlier sessions at sproxy, and no one else's; `sproxy --single` ends the session before for any
-new one; `--keep 2s` ends a tunnel that nobody came back for; after a restart of sproxy the apps are told, and new
+new one; `--keep 5s` ends a tunnel that nobody came back for; after a restart of sproxy the apps are told, and new
 sessions work. Each time the target, or the app, sees the end, and one log line says why.
 
     18-restart.py cproxy | single | keep | sproxy
@@ -60,7 +60,7 @@ def single(world, net, target):
 
 
 def keep(world, net, target):
-    sproxy = world.sproxy(net.server, "--keep", "2s", "--target", "127.0.0.1:7000", 6000)
+    sproxy = world.sproxy(net.server, "--keep", "5s", "--target", "127.0.0.1:7000", 6000)
     cproxy = world.cproxy(net.client, 5000, net.server_address, 6000)
     app, far = pair(world, net, target)
     net.go_away()
@@ -72,9 +72,9 @@ def keep(world, net, target):
     sproxy.mark(), cproxy.mark()
     gone = time.monotonic()
     net.go_away()
-    world.until(lambda: far.over, 15, "the target to see the end")
-    lasted = time.monotonic() - gone
-    world.check(1.9 < lasted < 12, f"the target saw the end {lasted:.1f} s after the link was lost")
+    world.until(lambda: far.over, 30, "the target to see the end")
+    lasted = time.monotonic() - gone  # of silence as long as --keep, and then --keep
+    world.check(4.9 < lasted < 25, f"the target saw the end {lasted:.1f} s after the link was lost")
     net.come_back(net.next_address())
     world.until(lambda: app.over, 15, "the app to be told")
     world.check(app.was_reset, "the app is reset: it must not take this for an orderly end")

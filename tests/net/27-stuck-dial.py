@@ -41,12 +41,13 @@ def scenario(world):
     for app in stuck:
         app.write(b"hello?")
     world.say("50 sessions whose target does not answer")
-    slowest = slowest_of(20)
+    # Few: what is swallowed comes again after 7 s for the last time before sproxy gives up, and the silence is to be over by then.
+    slowest = slowest_of(8)
     world.check(slowest < SOON, f"the session beside them goes on, its slowest answer came after {1000 * slowest:.0f} ms")
     for app in stuck[40:]:
         app.reset()
     net.move(net.next_address())
-    world.check(slowest_of(20) < SOON, "a move in the meantime")
+    world.check(slowest_of(8) < SOON, "a move in the meantime")
     world.check(not any(app.over for app in stuck[:40]), "and they still wait")
     net.server.run("nft", "delete", "table", "inet", "silence")
     dialled = time.monotonic()

@@ -72,19 +72,22 @@ def scenario(world):
     world.during(1, "nobody says anything")
     began = time.monotonic()
     net.hole()
-    world.until(lambda: any("nothing heard" in line for line in cproxy.since()), 10, "cproxy to notice that an idle link is dead")
+    world.until(lambda: any("nothing heard" in line for line in cproxy.since()), 20, "cproxy to notice that an idle link is dead")
     noticed = time.monotonic() - began
-    world.check(noticed < 5, f"an idle link that died is noticed after {1000 * noticed:.0f} ms")
+    world.check(noticed < 10, f"an idle link that died is noticed after {1000 * noticed:.0f} ms")
     world.during(1, "still dead")
     net.move(net.next_address())
     net.open()
     ask(world, app, far, b"after")
-    world.check(not set(links()) & set(link), "the session goes on, on another link")
-    world.during(4, "to see whether anything more is dialled")
+    world.until(lambda: not set(links()) & set(link), 10, "the link of before to be gone")
+    world.say("true: the session goes on, on another link")
+    world.until(lambda: len(links()) == len(net.server.connections(6000)) == 1, 10, "one link to be left")
     moves = [line for line in cproxy.since() if "moved" in line]
     suspicions = [line for line in cproxy.since() if "nothing heard" in line]
-    resumed = [line for line in sproxy.since() if "resumed" in line]
-    world.same((len(moves), len(suspicions), len(resumed)), (1, 1, 1), "one suspicion, one move, one resume, and then peace")
+    world.check(1 <= len(moves) <= 2 and len(suspicions) == 1, f"one suspicion and one move, or two if the first welcome was late: {len(moves)}")
+    cproxy.mark(), sproxy.mark()
+    world.during(4, "to see whether anything more is dialled")
+    world.same((cproxy.since(), sproxy.since()), ([], []), "and then peace")
     world.same((len(links()), len(net.server.connections(6000))), (1, 1), "one link at each end; the old one is closed")
 
 

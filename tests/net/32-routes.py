@@ -50,7 +50,7 @@ def scenario(world):
         return [link.rsplit(":", 1)[0] for link in net.client.links()]
 
     flow()
-    world.same(links(), ["10.1.0.10"], "at first the link goes by eth0")
+    world.until(lambda: links() == ["10.1.0.10"], 10, lambda: f"the link to go by eth0 at first: {links()}")
     cproxy.mark()
     if part == "kept":
         net.kill(0)

@@ -62,6 +62,15 @@ def owner(path):
         return None
 
 
+def descriptors(pid):
+    """What is open: one that is closed just now is not."""
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            yield os.readlink(path)
+        except FileNotFoundError:
+            pass
+
+
 class Wiretap:
     """Everything that passes the router, and the payloads of hello and welcome where they can be read."""
 
@@ -166,8 +175,7 @@ def scenario(world):
     mine = {name for name in set(os.listdir("/tmp")) - before if owner(Path("/tmp", name)) == NOBODY}
     world.same(mine, set(), "and nothing in the folder that everybody shares")
     for proxy in (cproxy, sproxy):
-        files = [os.readlink(f"/proc/{proxy.worker}/fd/{fd}") for fd in os.listdir(f"/proc/{proxy.worker}/fd")]
-        written = [name for name in files if name.startswith("/") and not name.startswith(("/dev/null", "/memfd:")) and name != str(proxy.path)
+        written = [name for name in descriptors(proxy.worker) if name.startswith("/") and not name.startswith(("/dev/null", "/memfd:")) and name != str(proxy.path)
                    and name != str(world.folder / library(proxy.name))]
         world.same(written, [], f"{proxy.name} has no file open but its log and its own program")
         expect_no_bytes_in_cores(world, proxy)

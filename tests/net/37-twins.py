@@ -48,8 +48,8 @@ def scenario(world):
     world.check(max(spent) < 0.3 * lasted, f"{tunnels} tunnels were made in {lasted:.0f} s; processor time {[round(s, 2) for s in spent]}")
     world.check(tunnels < lasted, "that is no storm")
     world.check(len(one.log().splitlines()) + len(two.log().splitlines()) < 40 + len(apps) * 2, "nor is it one in the logs")
-    world.check(sproxy.lines("its client started anew") and one.lines("copy of our state directory"),
-                "sproxy and the one that gets no tunnel say what they think is going on")
+    world.until(lambda: sproxy.lines("its client started anew") and one.lines("copy of our state directory"), 15,
+                "sproxy and the one that gets no tunnel to say what they think is going on")
 
     two.kill()
     for app in apps:

@@ -71,7 +71,11 @@ def limits(world, net, target):
     def cproxy(number):
         return world.cproxy(net.client, 5000 + number, net.server_address, 6000, name=f"greedy-{number}", state=greedy)
 
-    proxies = [cproxy(number) for number in range(3)]
+    proxies = []
+    for number in range(3):  # the first two have their tunnels when the third one asks
+        for earlier in proxies:
+            world.until(lambda: earlier.lines("connected"), 20, f"{earlier.name} to have its tunnel")  # noqa: B023
+        proxies.append(cproxy(number))
     world.cproxy(net.client, 5010, net.server_address, 6000, name="modest")
     sessions = [pair(world, net, target, 5000), pair(world, net, target, 5001)]
     world.until(lambda: proxies[2].lines("its --client-tunnels"), 20, "the third tunnel of one key to be refused")

@@ -214,7 +214,8 @@ class Group:
 
     def __init__(self, world, name):
         self.folder = self.root() / f"holdfast-{os.getpid()}-{name}"
-        self.folder.mkdir()
+        self.folder.mkdir(exist_ok=True)  # somebody of our number may have been killed
+        self.give_back()
         world.on_close(self.folder.rmdir)
         (self.folder / "memory.oom.group").write_text("0")  # the largest process is killed, and not all
         seen_from_there = f"/proc/{os.getpid()}/root{self.folder}"  # `ip netns exec` has another /sys

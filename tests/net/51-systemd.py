@@ -195,6 +195,7 @@ def busy(world):
     net = harness.Routed(world)
     target = Listener(world, net.server, 7000)
     cproxy, sproxy = services(world, net, 7000)
+    cproxy.keeps(OURS["cproxy"], "no session")
     cproxy.manager.listen(False)
     first = [pair(world, net, target) for _ in range(60)]
     for app, far in first[:30]:

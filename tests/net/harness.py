@@ -19,6 +19,7 @@ import fcntl
 import os
 import pty
 import re
+import resource
 import selectors
 import shutil
 import signal
@@ -35,6 +36,7 @@ from pathlib import Path
 from workers import is_there, worker_of
 
 SKIPPED = 77
+DESCRIPTORS = 16384  # that a scenario may have: some are thousands of strangers. A login shell gives 1024
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -43,7 +45,8 @@ TROUBLE = r"Sanitizer|runtime error:|Assertion|terminate called|the sandbox refu
 BUSY = "the loop was busy for"  # sproxy, of a turn that took 50 ms: that happens to whoever shares a processor with other tests
 INSECURE = "insecure" in sys.argv[1:]  # taken away here: the other arguments are the scenario's
 MORE_THREADS = 2 if "threads" in sys.argv[1:] else 0  # of each sproxy that may have some
-sys.argv[1:] = [word for word in sys.argv[1:] if word not in ("insecure", "threads")]
+FLAGS = [word for word in sys.argv[1:] if word in ("insecure", "threads")]  # for who starts this script again, as somebody else
+sys.argv[1:] = [word for word in sys.argv[1:] if word not in FLAGS]
 
 
 class Failure(Exception):
@@ -121,7 +124,9 @@ class Program:
         return self._worker
 
     def log(self):
-        return self.path.read_text(errors="replace")
+        """What it has said until now, in whole lines: the last one may be in the middle of being written."""
+        running, text = self.running(), self.path.read_text(errors="replace")
+        return text[:text.rfind("\n") + 1] if running else text
 
     def lines(self, pattern):
         """The lines of the log in which the pattern occurs."""
@@ -143,7 +148,10 @@ class Program:
         worker = self.worker if self.running() else self.pid
         self.process.send_signal(number)
         if number in (signal.SIGSTOP, signal.SIGCONT) and worker != self.pid:
-            os.kill(worker, number)
+            try:
+                os.kill(worker, number)
+            except ProcessLookupError:
+                pass  # it had just been killed, and its keeper has buried it
 
     def wait(self, timeout=20):
         """Waits for its end and returns its exit status."""
@@ -309,6 +317,11 @@ class Namespace:
         """Our ends of the links that are established, "10.1.0.10:40000", or "10.3.0.10%eth1:40000" when bound to an interface."""
         return [line.split()[4 if far_ends else 3] for line in self.connections(port) if line.startswith("ESTAB")]
 
+    def one_link(self, port=6000):
+        """Our links, which are one: a slow start may have dialled another, which is closed when the first one is welcomed."""
+        self.world.until(lambda: len(self.links(port)) == 1, 10, lambda: f"one link, not {self.links(port)}")
+        return self.links(port)
+
     def reaches(self, address):
         """Waits until the wires to that address work."""
         self.world.until(lambda: self.run("ping", "-c1", "-W1", address, check=False).returncode == 0, 30, "the wires to work")
@@ -322,13 +335,13 @@ class World:
 
     def __init__(self, insecure=False):
         self.started = time.monotonic()
+        sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=f"holdfast-net-{os.getpid()}-"))
         self.folder.chmod(0o755)
         self.insecure = insecure  # links in the clear; otherwise over TLS, as users have them
         self.programs = []
         self._closers = []
         self._selector = selectors.DefaultSelector()
-        sweep()
 
     def __enter__(self):
         return self
@@ -339,7 +352,10 @@ class World:
         for program in reversed(self.programs):
             program.kill()
         for closer in self._closers:
-            closer()
+            try:
+                closer()
+            except (OSError, subprocess.SubprocessError) as trouble:  # the others have their turn, and the outcome is what it is
+                print(f"left behind: {trouble}", flush=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def namespace(self, short):
@@ -391,7 +407,7 @@ class World:
         look_again = 0.0
         while True:
             now = time.monotonic()
-            if now >= look_again:
+            if now >= look_again or now >= deadline:  # at the end once more: it may be this process that stood still
                 got = condition()
                 if got:
                     return got
@@ -479,14 +495,15 @@ class World:
         if program == "sproxy" and not {"--raw", "--single", "--threads"} & set(arguments):
             arguments += ["--threads", 1 + MORE_THREADS] if MORE_THREADS else []
         log = self.folder / f"{name}.log"
-        earlier = log.stat().st_size if log.exists() else 0
+        earlier = len(log.read_text(errors="replace")) if log.exists() else 0
         proxy = space.start(name, *before, folder / program if folder else holdfast(program), *arguments)
         proxy.is_proxy = True
+        # sproxy listens before its threads are there and its death would be survived, and says whom it admits when all is so.
+        up = "listening on" if program == "cproxy" or "--raw" in arguments else "our key is |links are in the clear"
         if "--threads" in arguments:
             proxy.memories = int(arguments[arguments.index("--threads") + 1])
         if ready:
-            self.until(lambda: "listening on" in proxy.log()[earlier:] or not proxy.running(), 20,
-                       f"{name} to listen")
+            self.until(lambda: re.search(up, proxy.log()[earlier:]) or not proxy.running(), 20, f"{name} to be up")
             if not proxy.running():
                 raise Failure(f"{name} ended at once: {proxy.log().strip()}")
         return proxy
@@ -672,16 +689,17 @@ class TwoWays(Routed):
 
 
 def sweep():
-    """Removes what earlier scenarios left that were killed: their process is gone, its number is in the names."""
+    """Removes what earlier scenarios left that were killed: their process is gone, its number is in the names. Or it is ours by now."""
 
     def abandoned(folder, pattern):
         for path in Path(folder).iterdir() if Path(folder).is_dir() else []:
             owner = re.match(pattern, path.name)
-            if owner and not Path(f"/proc/{owner[1]}").exists():
+            if owner and (int(owner[1]) == os.getpid() or not Path(f"/proc/{owner[1]}").exists()):
                 yield path
 
-    for path in abandoned("/run/netns", r"hf(\d+)-"):
-        remove_namespace(path.name)
+    for folder in "/run/netns", "/etc/netns":
+        for path in abandoned(folder, r"hf(\d+)-"):
+            remove_namespace(path.name)
     for path in abandoned(tempfile.gettempdir(), r"holdfast-net-(\d+)-"):
         shutil.rmtree(path, ignore_errors=True)
 
@@ -709,11 +727,13 @@ def main(scenario):
     if os.geteuid() != 0:
         if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0:
             kept = [f"{name}={os.environ[name]}" for name in ("HOLDFAST_BIN", "HOLDFAST_BENCH", "PATH") if name in os.environ]
-            os.execvp("sudo", ["sudo", "-n", "env", *kept, sys.executable, *sys.argv, *["insecure"] * INSECURE])
+            os.execvp("sudo", ["sudo", "-n", "env", *kept, sys.executable, *sys.argv, *FLAGS])
         print("SKIPPED: network namespaces need root (run the tests with sudo)")
         sys.exit(SKIPPED)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, stop)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, most), most))
     try:
         with World(INSECURE) as world:
             scenario(world)

@@ -6,7 +6,9 @@
 """
 
 import array
+import fcntl
 import os
+import resource
 import signal
 import socket
 import sys
@@ -120,11 +122,11 @@ def become(door, heard, command):
                 got.frombytes(data)
                 numbers += got
     # First out of the way of where they shall be.
-    high = [os.dup2(number, 10000 + place) and 10000 + place for place, number in enumerate(numbers)]
-    os.closerange(FIRST, 10000)
+    behind = FIRST + count
+    high = [fcntl.fcntl(number, fcntl.F_DUPFD, behind) for number in numbers]
     for place, number in enumerate(high):
         os.dup2(number, FIRST + place, inheritable=True)
-    os.closerange(10000, 10000 + count + 1)
+    os.closerange(behind, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
     os.environ["NOTIFY_SOCKET"] = heard
     if count:
         os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(count), LISTEN_FDNAMES=names)

@@ -32,8 +32,7 @@ def start_sshd(world, space):
         PasswordAuthentication no
         Subsystem sftp internal-sftp
         """)
-    if os.path.isdir("/run/sshd") is False:
-        os.mkdir("/run/sshd", 0o755)  # sshd insists on this empty folder; systemd would have made it
+    os.makedirs("/run/sshd", 0o755, exist_ok=True)  # sshd insists on this empty folder; systemd would have made it
     sshd = space.start("sshd", harness.find("sshd", "/usr/sbin"), "-D", "-e", "-f", folder / "config")
     world.until(lambda: space.listens(PORT) or not sshd.running(), 20, "sshd to listen")
     return ["-F", "none", "-i", folder / "user", "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes",

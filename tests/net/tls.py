@@ -13,7 +13,7 @@ import os
 import sys
 
 from flows import End, dial
-from harness import INSECURE
+from harness import FLAGS
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 try:
@@ -26,7 +26,7 @@ except ModuleNotFoundError:
     # Debian's python3-openssl is there for Debian's Python only, and another one may stand before it in PATH.
     if os.path.realpath(sys.executable) == os.path.realpath(SYSTEM_PYTHON) or not os.path.exists(SYSTEM_PYTHON):
         raise
-    os.execv(SYSTEM_PYTHON, [SYSTEM_PYTHON, "-B", *sys.argv, *["insecure"] * INSECURE])
+    os.execv(SYSTEM_PYTHON, [SYSTEM_PYTHON, "-B", *sys.argv, *FLAGS])
 
 ALPN = b"holdfast/1"
 EXPORTER = b"EXPORTER-Channel-Binding"  # RFC 9266

@@ -76,8 +76,11 @@ class Victim:
         return f"the victim ({self.app!r}, {self.far!r}, {len(self.typed)} keys, {self.echoed} echoes)"
 
     def memory(self):
-        """KiB of sproxy's own: neither its program nor its libraries."""
-        status = Path(f"/proc/{self.sproxy.worker}/status").read_text()
+        """KiB of sproxy's own: neither its program nor its libraries. Nothing in the moment in which its worker was killed."""
+        try:
+            status = Path(f"/proc/{self.sproxy.worker}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return 0
         return sum(int(size) for size in re.findall(r"Rss(?:Anon|Shmem):\s+(\d+)", status))
 
     def links(self):
@@ -117,11 +120,13 @@ class Victim:
 
     def _weight(self):
         self._rest()
-        seen = None
-        while seen != self.sproxy.descriptors():  # somebody has just left, or a link was suspected for a moment
+
+        def steady():  # somebody may just have left, or a link was suspected and there is another one beside it
             seen = self.sproxy.descriptors()
             self.world.during_quietly(0.5)
-        weight = seen, self.memory()
+            return seen if seen == self.sproxy.descriptors() and len(self.links()) == 1 else None
+
+        weight = self.world.until(steady, 40, lambda: f"sproxy to hold the same for a moment, by one link: {self.links()}"), self.memory()
         self.resting = False
         return weight
 

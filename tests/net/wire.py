@@ -21,7 +21,7 @@ def hello(purpose=1, instance=None, tunnel=bytes(16), attempt=1, nonce=None, pro
           capabilities=0):
     payload = magic + struct.pack("!BBBBIII", version, lowest, purpose, 0, capabilities, beat_us, window)
     payload += instance or os.urandom(16)
-    payload += struct.pack(">Q", time.time_ns()) if run is None else run  # rises, as that of a client that starts again
+    payload += struct.pack(">Q", time.monotonic_ns()) if run is None else run  # rises, as that of a client that starts again
     return payload + tunnel + struct.pack("!Q", attempt) + (nonce or os.urandom(32)) + proof + proof_before
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def _stat(pid):
-    """Name, state and parent, or nothing when there is no such process any more (proc(5))."""
+    """Name, state and parent, or nothing when there is no such process any more (proc(5)). Names end after 15 bytes, of whatever."""
     try:
-        head, tail = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)
+        head, tail = Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)
     except (FileNotFoundError, ProcessLookupError):
         return None
     state, parent = tail.split()[:2]

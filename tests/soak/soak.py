@@ -229,14 +229,18 @@ class Soak:
         sockets = lambda: (self.net.client.connections(APP_PORT),  # noqa: E731
                            self.net.server.connections(TARGET_PORT))
         self.until(lambda: not any(sockets()), SETTLED, lambda: f"the sockets of apps and targets to go: {sockets()}")
-        # What is compared has one link: the second one, for bulk, stays for ten seconds, if it is there and not lost just now.
+        self._one_link()
+
+    def _one_link(self):
+        """What is compared has one link: the second one, for bulk, stays for ten seconds, if it is there and not lost just now."""
         links = lambda: (self.net.client.links(LINK_PORT), self.net.server.links(LINK_PORT))  # noqa: E731
         self.until(lambda: [len(each) for each in links()] == [1, 1], SETTLED, lambda: f"the second link to go: {links()}")
 
     def settle(self):
-        """The state of both proxies when nothing happens: the last of some equal measurements."""
+        """The state of both proxies when nothing has happened for a while."""
         end = time.monotonic() + 3
         self.until(lambda: time.monotonic() >= end, 10, lambda: "three seconds")
+        self._one_link()  # one that is suspected may have another beside it
         return self.sample(time.monotonic())
 
     def run(self):
