@@ -109,7 +109,13 @@ def grown(world):
         world.until(lambda: "READY=1" in manager.said[said:], 20, "READY=1")
         return made
 
+    def keeps_all(sproxy):
+        """The memory of each thread, the socket that listens and those of sessions are with the service manager."""
+        expected = len(threads(sproxy)) + 1 + len(clients)
+        world.until(lambda: len(manager.kept) == expected, 20, lambda: f"{expected} to be kept: {manager.names()}")
+
     def restart(sproxy, count, expected):
+        keeps_all(sproxy)  # a target has accepted before sproxy knows of it, and keeps it
         kill_all(sproxy)
         sproxy = start("--threads", count)
         world.same(len(threads(sproxy)), expected, f"threads after a restart with --threads {count}")
@@ -127,7 +133,7 @@ def grown(world):
     busy = [worked(sproxy, lambda client=client: [client.carries(4_000_000) for _ in range(3)]) for client in clients]
     world.same(len({tuple(each) for each in busy}), 3, f"threads that have clients ({busy})")
     world.same(busy[0], busy[1], "the thread of the first two")
-    world.until(lambda: len(manager.kept) == 3 + 1 + len(clients), 20, lambda: f"all to be kept, and nothing else: {manager.names()}")
+    keeps_all(sproxy)
     sproxy.signal(signal.SIGTERM)
     world.same(sproxy.wait(15), 0, "the status of an orderly end")
     for client in clients:
