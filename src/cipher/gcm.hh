@@ -13,11 +13,13 @@ namespace holdfast {
 // well, and a tag. All calculation is libipsec-mb's; here is the order of things, and what must not happen out of
 // it:
 //
-// - a nonce serves for one message; without a new one there is no other;
+// - each message needs a begin() with its nonce, so none is said with that of the one before because somebody
+// forgot
+//   to; that they differ is up to who calls, as RFC 8446, 5.3 has it;
 // - what was decrypted is worth something only when finish() has said so;
 // - keys and messages are wiped with the object.
 //
-// Whatever returns false has changed nothing that a later call would use.
+// What returns false was out of order, or is not what the other end has said.
 class Gcm
 {
 public:

@@ -18,8 +18,7 @@ namespace holdfast {
 
 namespace {
 
-// -- the cipher as OpenSSL calls it (provider-cipher(7)): 1 is success
-// -----------------------------------------------
+// -- the cipher as OpenSSL calls it (provider-cipher(7)): 1 is success -------------------------------------------
 
 Gcm& of( void* context )
 {
@@ -87,8 +86,7 @@ int finish( void* context, unsigned char*, std::size_t* written, std::size_t )
   return of( context ).finish() ? 1 : 0;
 }
 
-// -- what OpenSSL asks about it: each answer only if it is asked for
-// ---------------------------------------------------
+// -- what OpenSSL asks about it: each answer only if it is asked for ----------------------------------------------
 
 bool say_size( OSSL_PARAM* parameters, const char* name, std::size_t value )
 {
@@ -137,8 +135,7 @@ int describe_message( void* context, OSSL_PARAM* parameters )
   return good ? 1 : 0;
 }
 
-// -- the provider
-// -----------------------------------------------------------------------------------------------------
+// -- the provider -------------------------------------------------------------------------------------------------
 
 constexpr const char* provider = "vaes";
 constexpr const char* property = "provider=vaes";

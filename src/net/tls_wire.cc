@@ -169,7 +169,6 @@ int TlsWire::write_some( std::span<const std::byte> from, std::size_t& count )
 // The message that says so goes before the next record. It cannot be now if this record is not whole, but then.
 void TlsWire::renew_keys()
 {
-  ::ERR_clear_error();
   if ( ::SSL_key_update( ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED ) == 1 ) {
     records_ = 0;
   }
