@@ -36,6 +36,7 @@ from pathlib import Path
 from workers import is_there, worker_of
 
 SKIPPED = 77
+BEGAN = time.time() - 1  # this process, and a little before: the clock of files is a coarser one
 DESCRIPTORS = 16384  # that a scenario may have: some are thousands of strangers. A login shell gives 1024
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
@@ -689,12 +690,13 @@ class TwoWays(Routed):
 
 
 def sweep():
-    """Removes what earlier scenarios left that were killed: their process is gone, its number is in the names. Or it is ours by now."""
+    """Removes what earlier scenarios left that were killed: their process is gone, its number is in the names. Or that is ours
+    by now; what we made ourselves is younger than we are, and stays: a process may have several worlds at once."""
 
     def abandoned(folder, pattern):
         for path in Path(folder).iterdir() if Path(folder).is_dir() else []:
             owner = re.match(pattern, path.name)
-            if owner and (int(owner[1]) == os.getpid() or not Path(f"/proc/{owner[1]}").exists()):
+            if owner and (path.lstat().st_mtime < BEGAN if int(owner[1]) == os.getpid() else not Path(f"/proc/{owner[1]}").exists()):
                 yield path
 
     for folder in "/run/netns", "/etc/netns":
