@@ -159,7 +159,8 @@ class Victim:
         world, sproxy, lasted = self.world, self.sproxy, time.monotonic() - self.began
         cpu = sproxy.cpu_seconds() - self.cpu
         self.goes_on()
-        world.until(lambda: sproxy.descriptors() <= self.before[0], 20,
+        # A stranger's network may have gone in the middle of his word; sproxy gives up a link after 30 s of silence.
+        world.until(lambda: sproxy.descriptors() <= self.before[0], 60,
                     lambda: f"sproxy to have its {self.before[0]} descriptors again, not {sproxy.descriptors()}")
         descriptors, memory = self._weight()
         world.same(descriptors, self.before[0], "sproxy has the descriptors that it had")
